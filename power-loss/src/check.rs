@@ -1,14 +1,16 @@
 //! What must hold of a database after a power loss.
 
+use std::io;
 use std::path::Path;
 
 use octoprompt_storage::engine::backup::restore;
 use octoprompt_storage::engine::{Database, ProblemCode, WarningCode, verify};
 
 use crate::database::{directory, observe, open, site, to_the_end, wait};
+use crate::device::DEVICE;
 use crate::guest::Settings;
 use crate::marks::Marks;
-use crate::model::{Batch, Documents, FILES, IDS, Life};
+use crate::model::{Batch, Documents, FILES, IDS, Life, digest};
 use crate::states::Lost;
 use crate::writer::{Outcome, backup_name, write};
 
@@ -22,33 +24,41 @@ pub struct Demand<'a> {
     pub backup: Option<(usize, &'a Documents)>,
 }
 
-/// The states through which a check leads the database. How many of them are durable is marked on the disk, so that another
-/// power loss meanwhile can be checked too.
-pub struct Progress {
-    states: Vec<Documents>,
-    marks: Marks,
+/// Marks on the disk through which states a check leads the database, so that another power loss meanwhile can be checked
+/// too: the state that is durable, and the next one.
+struct Progress {
+    durable: Marks,
+    next: Marks,
 }
 
 impl Progress {
-    pub fn new(marks: Marks) -> Progress {
-        Progress { states: Vec::new(), marks }
-    }
-
-    pub fn end(self) -> Vec<Documents> {
-        self.states
+    fn open(settings: &Settings) -> io::Result<Progress> {
+        let marks = |process| Marks::open(DEVICE, settings.size, process);
+        Ok(Progress { durable: marks(0)?, next: marks(1)? })
     }
 
     /// Does what leads to a state and makes it durable.
-    fn lead(&mut self, state: &Documents, work: impl FnOnce() -> Outcome<()>) -> Outcome<()> {
-        self.states.push(state.clone());
+    fn lead(&self, state: &Documents, work: impl FnOnce() -> Outcome<()>) -> Outcome<()> {
+        self.next.set(digest(state))?;
         work()?;
-        Ok(self.marks.set(self.states.len() as u64)?)
+        Ok(self.durable.set(digest(state))?)
+    }
+}
+
+/// Checks what is found after a power loss in a check that made these marks. Before the first of them, it is what `before`
+/// allows.
+pub fn is_led_to(found: &Documents, marks: &[u64], before: &Demand<'_>) -> Result<(), String> {
+    match marks {
+        [0, ..] => (before.allows)(found),
+        marks if marks.contains(&digest(found)) => Ok(()),
+        _ => Err("finds neither the state that the check before made durable nor the next one".into()),
     }
 }
 
 /// Checks the database on the mounted disk: it opens to a state that is allowed, and to the same a second time, without
 /// warning of damage; it is sound; ten more writes and a checkpoint work and leave nothing behind; the backup is whole.
-pub fn check(settings: &Settings, demand: &Demand<'_>, progress: &mut Progress) -> Result<(), String> {
+pub fn check(settings: &Settings, demand: &Demand<'_>) -> Result<(), String> {
+    let progress = &Progress::open(settings).map_err(|error| error.to_string())?;
     let mutant = settings.mutant().map_err(|error| error.to_string())?;
     let base = &settings.base();
     let first = site(Path::new(base), mutant, false);
@@ -152,7 +162,7 @@ fn write_more(
     settings: &Settings,
     database: &Database,
     mut documents: Documents,
-    progress: &mut Progress,
+    progress: &Progress,
 ) -> Outcome<Documents> {
     for number in 0..10 {
         let mut batch = Batch::default();

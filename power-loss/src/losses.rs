@@ -1,14 +1,15 @@
 //! Power losses all over the record of the writers, and another one while the database is checked after each of them.
 
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::Path;
+use std::process;
 
-use crate::check::{Demand, Progress, are_allowed, check};
+use crate::check::{Demand, are_allowed, check, is_led_to};
 use crate::device::{DEVICE, Device};
 use crate::guest::{MOUNTED, Settings, busybox, flush_early};
 use crate::log::Entry;
-use crate::marks::{Marks, SECTOR};
+use crate::marks::SECTOR;
 use crate::model::{Documents, Life};
 use crate::states::{Disk, Lost};
 use crate::writer::Outcome;
@@ -19,6 +20,8 @@ const AGAIN: u64 = 2;
 const HOPELESS: u64 = 10;
 const IMAGE: &str = "/tmp/disk";
 const LOG: &str = "/tmp/log";
+/// In the place of the system's boot id: each check finds another one, as after a real power loss.
+const BOOT: &str = "/tmp/boot";
 
 /// Counts of what was checked.
 #[derive(Default)]
@@ -40,6 +43,8 @@ struct Examination<'a> {
 pub fn check_states(settings: &Settings) -> Outcome<()> {
     // What nobody syncs reaches the disk early here too.
     flush_early()?;
+    File::create(BOOT)?;
+    busybox(&["mount", "-o", "bind", BOOT, "/proc/sys/kernel/random/boot_id"])?;
     let lives: Vec<Life> = (0..settings.writers).map(|writer| settings.life(writer)).collect();
     let mut examination = Examination { settings, counts: Counts::default() };
     let disk = Disk::read(&File::open(&settings.image)?, settings.size, settings.writers)?;
@@ -106,22 +111,22 @@ impl Examination<'_> {
         let acknowledged = lost.marks[0].saturating_sub(1) as usize;
         let allows = |found: &Documents| are_allowed(found, lives, lost);
         let backup = lives[0].backup(acknowledged).filter(|_| lives.len() == 1);
-        let Some(states) = self.look(lost, LOG, &Demand { allows: &allows, backup })? else { return Ok(()) };
+        let demand = Demand { allows: &allows, backup };
+        if !self.look(lost, LOG, &demand)? {
+            return Ok(());
+        }
         each_state(LOG, Disk::with(lost, self.settings.size), AGAIN, lost.seed << 8, |again| {
             self.counts.again += 1;
-            let allows = |found: &Documents| match again.marks[0] {
-                0 => allows(found),
-                mark => is_among(found, &states, mark as usize - 1),
-            };
+            let allows = |found: &Documents| is_led_to(found, &again.marks, &demand);
             self.look(again, "/dev/null", &Demand { allows: &allows, backup })?;
             Ok(true)
         })?;
         Ok(())
     }
 
-    /// Mounts a state and checks the database on it; records in `log` what that does to the disk. Returns the states through
-    /// which the check led, unless something is wrong.
-    fn look(&mut self, lost: &Lost, log: &str, demand: &Demand<'_>) -> Outcome<Option<Vec<Documents>>> {
+    /// Mounts a state and checks the database on it; records in `log` what that does to the disk. Returns whether all is
+    /// well with both.
+    fn look(&mut self, lost: &Lost, log: &str, demand: &Demand<'_>) -> Outcome<bool> {
         let settings = self.settings;
         self.counts.torn += u64::from(lost.torn);
         store(lost, IMAGE, settings.size)?;
@@ -135,24 +140,20 @@ impl Examination<'_> {
                 self.fail("cannot be mounted", lost)?;
             }
             device.stop()?;
-            return Ok(None);
+            return Ok(false);
         }
         let base = settings.base();
         fs::create_dir_all(&base)?;
         let is_there = |name: &str| Path::new(&base).join("data").join(name).join("intent.json").exists();
         self.counts.interrupted += u64::from(is_there(".migration") || is_there(".restore"));
-        let mut progress = Progress::new(Marks::open(DEVICE, settings.size, 0)?);
-        let checked = check(settings, demand, &mut progress);
-        let states = progress.end();
+        fs::write(BOOT, format!("{:x}", self.counts.states + self.counts.again))?;
+        let checked = in_child(|| check(settings, demand))?;
         busybox(&["umount", MOUNTED])?;
         device.stop()?;
-        match checked {
-            Ok(()) => Ok(Some(states)),
-            Err(problem) => {
-                self.fail(&problem, lost)?;
-                Ok(None)
-            }
+        if let Err(problem) = &checked {
+            self.fail(problem, lost)?;
         }
+        Ok(checked.is_ok())
     }
 
     fn fail(&mut self, problem: &str, lost: &Lost) -> Outcome<()> {
@@ -165,14 +166,25 @@ impl Examination<'_> {
     }
 }
 
-/// Whether a power loss may leave what is found when a check had led the database to the state numbered `durable`, or was
-/// about to lead it to the next one.
-fn is_among(found: &Documents, states: &[Documents], durable: usize) -> Result<(), String> {
-    match states.iter().skip(durable).take(2).any(|state| state == found) {
-        true => Ok(()),
-        false => {
-            let place = states.iter().position(|state| state == found);
-            Err(format!("state {durable} of the check before was durable, but state {place:?} is found"))
+/// Works in a process of its own, which reads the boot id anew.
+fn in_child(work: impl FnOnce() -> Result<(), String>) -> Outcome<Result<(), String>> {
+    const PROBLEM: &str = "/tmp/problem";
+    fs::write(PROBLEM, "the check died")?;
+    // SAFETY: this process has no other thread.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error().into()),
+        0 => {
+            let problem = work().err();
+            let told = problem.as_ref().map(|problem| fs::write(PROBLEM, problem));
+            process::exit(i32::from(told.is_some()))
+        }
+        child => {
+            let mut status = 0;
+            // SAFETY: the status is a place that may be written to.
+            if unsafe { libc::waitpid(child, &raw mut status, 0) } != child {
+                return Err(io::Error::last_os_error().into());
+            }
+            Ok(if status == 0 { Ok(()) } else { Err(fs::read_to_string(PROBLEM)?) })
         }
     }
 }
@@ -181,7 +193,7 @@ fn is_among(found: &Documents, states: &[Documents], durable: usize) -> Result<(
 fn store(lost: &Lost, path: &str, size: u64) -> Outcome<()> {
     let file = File::options().create(true).write(true).truncate(true).open(path)?;
     if file.metadata()?.is_file() {
-        file.set_len(size + SECTOR as u64)?;
+        file.set_len(size + 2 * SECTOR as u64)?;
     }
     lost.store(&file)?;
     Ok(file.sync_all()?)

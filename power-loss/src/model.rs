@@ -1,6 +1,8 @@
 //! What the writers do, which their seeds determine, and the states through which the database goes.
 
+use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 use std::ops::RangeInclusive;
 
 use crate::random::Random;
@@ -244,6 +246,13 @@ fn batch(random: &mut Random, writer: usize, version: &mut u32) -> Batch {
         batch.delete.push((collection(random), id(random)));
     }
     batch
+}
+
+/// Returns a number other than zero that stands for these documents.
+pub fn digest(documents: &Documents) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    documents.hash(&mut hasher);
+    hasher.finish() | 1
 }
 
 /// Returns a document before and from its content on.

@@ -70,10 +70,10 @@ impl Disk {
         Ok(Disk::new(blocks, size, writers))
     }
 
-    /// Makes a disk on which everything of `lost` but the marks is, for one process.
+    /// Makes a disk on which everything of `lost` but the marks is, for a check.
     pub fn with(lost: &Lost, size: u64) -> Disk {
         let before = (format!("{}; then ", lost.origin), lost.torn);
-        Disk { before, ..Disk::new(lost.blocks.clone(), size, 1) }
+        Disk { before, ..Disk::new(lost.blocks.clone(), size, 2) }
     }
 
     fn new(blocks: Blocks, size: u64, processes: usize) -> Disk {
