@@ -22,9 +22,9 @@ const program = join(directory, target, 'debug', 'octoprompt-storage-power-loss'
 const usage = `Usage: npm run power-loss -- FILE_SYSTEM… [options]
 
   FILE_SYSTEM      one of ${Object.keys(fileSystems).join(', ')}, or all
-  --states N       how many states to check; default: 1000
+  --states N       how many states to check, each also after two more power losses; default: 1000
   --operations N   how many operations each writer carries out; default: 150
-  --writers N      1 or 2 processes; only one that is alone makes and restores backups; default: 1
+  --writers N      1 or 2 processes; only one that is alone makes and restores backups and rolls migrations back; default: 1
   --seed N         determines what is written, and what is lost; default: 1
   --mutant NAME    a wrong variant of the protocol, which must be caught: AcknowledgeUnsynced, or one that
                    power-loss/src/writer.rs names
