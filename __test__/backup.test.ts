@@ -118,6 +118,13 @@ describe('a backup', () => {
     assert.deepEqual((await readdir(join(base, 'backups'))).filter((name) => name !== '.lock'), ['told'])
   }))
 
+  test('stops with the error with which the callback rejects', withData(async ({ base, manage }) => {
+    const error = new Error('mine')
+    await write(join(base, 'data', 'big.bin'), Buffer.alloc(64 << 20, 7))
+    assert.equal(await caught(manage().backup('stopped', { async onProgress() { throw error } })), error)
+    assert.deepEqual(await manage().listBackups(), [])
+  }))
+
   test('is complete or absent if its callback throws or aborts when all is copied', withManagers(async ({ base, manage }) => {
     await write(join(base, 'data', 'notes.txt'), 'notes')
     const manager = manage()

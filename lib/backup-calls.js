@@ -39,7 +39,7 @@ const aborted = (what, cause) => refusal('ABORTED', `${what} was aborted; nothin
 
 /**
  * Runs a call that a signal stops, and waits until it has stopped completely. `label` names it beside the bar on a terminal.
- * An error that `onProgress` throws also stops the call, which then rejects with that error.
+ * An error that `onProgress` throws or rejects with also stops the call, which then rejects with that error.
  */
 async function stoppable({ logger, terminal }, label, { onProgress, signal }, start) {
   if (signal?.aborted) throw aborted(label, signal.reason)
@@ -47,13 +47,13 @@ async function stoppable({ logger, terminal }, label, { onProgress, signal }, st
   let ticket
   let failure
   const stop = () => port().abort(ticket)
-  const tell = (done, total) => {
+  const tell = async (done, total) => {
     if (failure) return
     try {
       bar.update(done, total)
-      onProgress?.(done, total)
+      await onProgress?.(done, total)
     } catch (error) {
-      failure = { error }
+      failure ??= { error }
       stop()
     }
   }

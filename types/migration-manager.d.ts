@@ -104,10 +104,10 @@ export interface MigrationResult {
 /** The options of {@link MigrationManager.backup}. */
 export interface BackupOptions {
   /**
-   * Called with the bytes copied so far and the total. An error that it throws is rethrown and stops the backup, unless that
-   * was made completely by then.
+   * Called with the bytes copied so far and the total. An error that it throws or rejects with is rethrown and stops the
+   * backup, unless that was made completely by then.
    */
-  onProgress?: ((done: number, total: number) => void) | undefined
+  onProgress?: ((done: number, total: number) => void | Promise<void>) | undefined
   /** Stops the backup: the call rejects with `ABORTED`, and nothing of the backup is left. */
   signal?: AbortSignal | undefined
   /** How many backups to keep; overrides the option of the manager. */
@@ -133,10 +133,10 @@ export interface BackupInfo {
 /** The options of {@link MigrationManager.restore}. */
 export interface RestoreOptions {
   /**
-   * Called with the bytes copied so far and the total. An error that it throws is rethrown and stops the restore, unless that
-   * was done completely by then.
+   * Called with the bytes copied so far and the total. An error that it throws or rejects with is rethrown and stops the
+   * restore, unless that was done completely by then.
    */
-  onProgress?: ((done: number, total: number) => void) | undefined
+  onProgress?: ((done: number, total: number) => void | Promise<void>) | undefined
   /** Stops the restore while it prepares: the call rejects with `ABORTED`, and nothing has changed. */
   signal?: AbortSignal | undefined
 }
