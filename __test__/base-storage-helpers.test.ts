@@ -177,6 +177,19 @@ describe('withLock', () => {
     await held
   }, { lockTimeout: 1000 }))
 
+  test('does not run the function of a call that was aborted before', withCalls(async (calls) => {
+    for (let round = 0; round < 100; round++) {
+      const controller = new AbortController()
+      let ranAborted = false
+      const call = calls.withLock('key', () => { ranAborted = controller.signal.aborted }, { signal: controller.signal }).catch(({ code }) => code)
+      // The lock file is being opened and locked meanwhile.
+      for (let turn = 0; turn < round % 10; turn++) await new Promise((resolve) => setImmediate(resolve))
+      controller.abort()
+      assert.ok([undefined, 'ABORTED'].includes(await call))
+      assert.equal(ranAborted, false)
+    }
+  }))
+
   test('keeps the turn of a call when the time of an aborted one is up', withCalls(async (calls, _, base) => {
     const other = new Things({ basePath: base, lockTimeout: 20 })
     const hasty = other.protectedCalls()

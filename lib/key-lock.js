@@ -41,6 +41,7 @@ async function withKeyLock(native, place, key, { timeout, signal }, work) {
   try {
     const lock = await take(native, key, end, signal, timedOut)
     try {
+      throwIfAborted(signal)
       return await inside.run(id, work)
     } finally {
       native.unlock(lock)
