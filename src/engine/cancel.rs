@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::error::{Error, Result};
+use super::scope::within;
 
 /// The number of documents processed between two checks of whether the caller has cancelled.
 pub const STEP: usize = 256;
@@ -68,15 +69,7 @@ pub fn without_caller<T>(work: impl FnOnce() -> T) -> T {
 
 /// Runs work, or a share of it, that belongs to the call with this flag, or to no call.
 pub fn scope_of<T>(cancel: Option<Cancel>, work: impl FnOnce() -> T) -> T {
-    /// Restores the flag of the outer call, even if `work` panics.
-    struct Outer(Option<Cancel>);
-    impl Drop for Outer {
-        fn drop(&mut self) {
-            CURRENT.set(self.0.take());
-        }
-    }
-    let _outer = Outer(CURRENT.replace(cancel));
-    work()
+    within(&CURRENT, cancel, work)
 }
 
 /// # Errors

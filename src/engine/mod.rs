@@ -37,6 +37,7 @@ mod plain_file;
 pub mod query;
 mod registry;
 mod repair;
+mod scope;
 mod snapshot;
 mod text_measure;
 mod verify;

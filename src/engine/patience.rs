@@ -1,13 +1,14 @@
 //! Telling whoever watches a call that it waits for others.
 //!
-//! Like the flag of [`cancel`](super::cancel), the watcher belongs to the thread on which the call runs, many layers above the
-//! code that waits.
+//! Like the flag of [`cancel`](super::cancel), the watcher belongs to the thread on which the call runs, many layers above
+//! the code that waits.
 
 use std::cell::RefCell;
 use std::path::Path;
 use std::time::Duration;
 
 use super::error::{Error, named};
+use super::scope::within;
 
 /// A watcher is told of a wait that lasts longer.
 pub(super) const SHORT: Duration = Duration::from_secs(1);
@@ -21,15 +22,7 @@ thread_local! {
 /// Runs work. If it waits long for something that others hold, `watcher` is told once: with the error with which the work
 /// would fail if it stopped waiting.
 pub fn watched<T>(watcher: impl FnOnce(&Error) + 'static, work: impl FnOnce() -> T) -> T {
-    /// Restores the watcher of the outer work, even if `work` panics.
-    struct Outer(Option<Watcher>);
-    impl Drop for Outer {
-        fn drop(&mut self) {
-            WATCHER.set(self.0.take());
-        }
-    }
-    let _outer = Outer(WATCHER.replace(Some(Box::new(watcher))));
-    work()
+    within(&WATCHER, Some(Box::new(watcher)), work)
 }
 
 /// Returns what a watcher can say to a person. `shown` returns a path as that person reads it.
