@@ -45,7 +45,7 @@ pub enum Error {
     UniqueViolation { index: String, key: String, owner: String },
     #[error("{0}")]
     IndexType(String),
-    #[error("{} was not free within {waited_ms} ms: {}", path.display(), held_by(holder.as_ref()))]
+    #[error("{} was not free within {waited_ms} ms: {}", path.display(), held_by(holder))]
     LockTimeout { path: PathBuf, waited_ms: u64, holder: Option<Holder> },
     #[error("{} is damaged at byte {offset}: {problem}", path.display())]
     Corrupt { path: PathBuf, offset: u64, problem: String },
@@ -217,19 +217,16 @@ pub fn named(holders: &[Holder]) -> String {
 }
 
 /// Says who holds a lock and what to do about it.
-fn held_by(holder: Option<&Holder>) -> String {
+fn held_by(holder: &Option<Holder>) -> String {
     let holds = match holder {
         Some(Holder { held_ms: Some(ms), .. }) => format!("has held it for {ms} ms"),
         _ => "holds it".to_owned(),
     };
     match holder {
-        None => format!("another process {holds}; try again, or raise lockTimeout"),
-        Some(Holder { pid, stopped: false, .. }) => {
-            format!("process {pid} {holds}; try again, or raise lockTimeout")
-        }
         Some(Holder { pid, stopped: true, .. }) => {
             format!("process {pid}, which is stopped, {holds}; continue it (kill -CONT {pid}) or end it")
         }
+        _ => format!("{} {holds}; try again, or raise lockTimeout", named(holder.as_slice())),
     }
 }
 
