@@ -82,16 +82,29 @@ struct With {
     answer: Option<&'static str>,
 }
 
+/// A setting without a terminal, in which nobody answers questions.
+fn setting(
+    directory: &Path,
+    output: impl Write + Send + 'static,
+    errors: impl Write + Send + 'static,
+) -> Setting {
+    Setting {
+        directory: directory.to_path_buf(),
+        variable: |_| None,
+        output: Box::new(output),
+        errors: Box::new(errors),
+        output_width: None,
+        errors_width: None,
+        answers: None,
+    }
+}
+
 fn start(directory: &Path, arguments: &[&str], with: With) -> Ended {
     let (output, errors) = (Shared::default(), Shared::default());
     let setting = Setting {
-        directory: directory.to_path_buf(),
-        variable: |_| None,
-        output: Box::new(output.clone()),
-        errors: Box::new(errors.clone()),
         output_width: with.terminal,
-        errors_width: None,
         answers: with.answer.map(|answer| Box::new(answer.as_bytes()) as Box<dyn BufRead + Send>),
+        ..setting(directory, output.clone(), errors.clone())
     };
     let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
     let outcome = run(&arguments, setting);
@@ -351,15 +364,7 @@ fn a_run_whose_output_is_closed_ends_quietly() {
     let (directory, _) = sources();
     say(directory.path(), &["import", "source"]);
     let errors = Shared::default();
-    let setting = Setting {
-        directory: directory.path().to_path_buf(),
-        variable: |_| None,
-        output: Box::new(Closed),
-        errors: Box::new(errors.clone()),
-        output_width: None,
-        errors_width: None,
-        answers: None,
-    };
+    let setting = setting(directory.path(), Closed, errors.clone());
     let outcome = run(&["projects".into()], setting);
     assert!(matches!(outcome, Outcome::Exit(Exit::Done)), "{outcome:?}");
     assert_eq!(errors.text(), "");
@@ -376,15 +381,8 @@ fn a_run_that_waits_for_another_process_says_so_and_goes_on() {
     let lock = lock.expect("a lock file");
     lock.lock().expect("free");
     let errors = Shared::default();
-    let setting = Setting {
-        directory: directory.path().to_path_buf(),
-        variable: |_| None,
-        output: Box::new(Shared::default()),
-        errors: Box::new(Releasing { lock: Some(lock), text: errors.clone() }),
-        output_width: None,
-        errors_width: None,
-        answers: None,
-    };
+    let releasing = Releasing { lock: Some(lock), text: errors.clone() };
+    let setting = setting(directory.path(), Shared::default(), releasing);
     let outcome = run(&["projects".into(), "--lock-timeout".into(), "60".into()], setting);
     assert!(matches!(outcome, Outcome::Exit(Exit::Done)), "{}", errors.text());
     let waiting = format!(
