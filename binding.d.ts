@@ -391,8 +391,8 @@ export declare class Port {
   constructor(wake: () => void)
   /**
    * Takes the messages that wait, three elements each: kind, ticket, answer. Failures, warnings and events are JSON, and
-   * so is progress: `[done, total]`; why a call is delayed is a sentence. Messages behind a piece of an answer wait until the next call: one piece is enough
-   * work for JavaScript, and nothing wakes it up for the rest.
+   * so is progress: `[done, total]`; why a call is delayed is a sentence. Messages behind a piece of an answer wait until
+   * the next call: one piece is enough work for JavaScript, and nothing wakes it up for the rest.
    */
   take(): Array<number | JsAnswer>
   /** Declares, before a call begins, that the call may be aborted. */

@@ -8,8 +8,8 @@ const { describe } = require('./arguments.js')
 const { optionsOf } = require('./call-options.js')
 const { call, port } = require('./calls.js')
 const { invalid, refusal } = require('./errors.js')
-const { keepOf } = require('./migration-arguments.js')
 const { delayLogger } = require('./logger.js')
+const { keepOf } = require('./migration-arguments.js')
 const { progressOf } = require('./progress.js')
 
 /** The options of one call, each read once. */

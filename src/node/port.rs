@@ -233,8 +233,8 @@ impl Port {
     }
 
     /// Takes the messages that wait, three elements each: kind, ticket, answer. Failures, warnings and events are JSON, and
-    /// so is progress: `[done, total]`; why a call is delayed is a sentence. Messages behind a piece of an answer wait until the next call: one piece is enough
-    /// work for JavaScript, and nothing wakes it up for the rest.
+    /// so is progress: `[done, total]`; why a call is delayed is a sentence. Messages behind a piece of an answer wait until
+    /// the next call: one piece is enough work for JavaScript, and nothing wakes it up for the rest.
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env) -> Result<Vec<Either<u32, JsAnswer<'env>>>> {
         let messages: Vec<Message> = {
