@@ -109,6 +109,7 @@ test('an invalid query is rejected with an error that names the invalid part', w
     [{ orderBy: { size: 1 } }, 'orderBy.size:'],
     [{ orderBy: 5 }, 'orderBy:'],
     [{ orderBy: null }, 'orderBy:'],
+    [{ orderBy: [['size']] }, 'orderBy:'],
     [{ limit: -1 }, 'limit:'],
     [{ limit: Infinity }, 'limit:'],
     [{ select: 'size' }, 'select:'],

@@ -38,13 +38,16 @@ function conditionOf(where) {
 
 /** Returns pairs of path and direction. */
 function orderOf(orderBy) {
-  if (typeof orderBy === 'string') return [[orderBy, 'asc']]
-  if (Array.isArray(orderBy)) return orderBy.flatMap(orderOf)
-  if (orderBy === null || typeof orderBy !== 'object') {
-    throw invalid(`orderBy: must be a path, { path: 'asc' | 'desc' } or an array of those, got ${describe(orderBy)}`)
+  return Array.isArray(orderBy) ? orderBy.flatMap(pathsOf) : pathsOf(orderBy)
+}
+
+function pathsOf(order) {
+  if (typeof order === 'string') return [[order, 'asc']]
+  if (order === null || typeof order !== 'object' || Array.isArray(order)) {
+    throw invalid(`orderBy: must be a path, { path: 'asc' | 'desc' } or an array of those, got ${describe(order)}`)
   }
-  return Object.keys(orderBy).map((path) => {
-    const direction = orderBy[path]
+  return Object.keys(order).map((path) => {
+    const direction = order[path]
     if (direction === 'asc' || direction === 'desc') return [path, direction]
     throw invalid(`orderBy.${path}: the direction must be 'asc' or 'desc', got ${describe(direction)}`)
   })
