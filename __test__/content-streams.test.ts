@@ -241,13 +241,26 @@ test('a source that throws when it is closed does not hide the original error', 
   assert.equal(refused.code, 'INVALID_ARGUMENT')
 }))
 
-test('a content stream that has ended listens to its signal no longer', withFiles(async (files) => {
+test('a content stream listens to its signal only while it reads', withFiles(async (files) => {
   const { id } = await files.create({ ...meta, content: 'a' })
   const { signal, heard } = watchedSignal()
-  assert.equal((await textOf(files.createContentStream(id, { signal }))).text, 'a')
-  await files.createContentStream(id, { signal }).cancel()
+  const stream = files.createContentStream(id, { signal })
+  assert.deepEqual(heard, [])
+  const reader = stream.getReader()
+  await reader.read()
+  assert.deepEqual(heard, ['on', 'off', 'on', 'off'])
+  await reader.cancel()
   await caught(textOf(files.createContentStream(4711, { signal })))
-  assert.deepEqual(heard, ['on', 'off', 'on', 'off', 'on', 'off'])
+  assert.deepEqual(heard.slice(4), ['on', 'off'])
+}))
+
+test('a content stream whose signal is aborted between two reads gives no more', withFiles(async (files) => {
+  const { id } = await files.create({ ...meta, content: 'x'.repeat(1 << 20) })
+  const controller = new AbortController()
+  const reader = files.createContentStream(id, { signal: controller.signal }).getReader()
+  assert.equal((await reader.read()).done, false)
+  controller.abort()
+  assert.equal((await caught(reader.read())).code, 'ABORTED')
 }))
 
 test('a content stream that is aborted or cancelled while it reads closes its file', withProject(async (storage, project, { base }) => {

@@ -4,7 +4,7 @@
 
 const { TextDecoder } = require('node:util')
 const { isArrayBuffer, isUint8Array } = require('node:util/types')
-const { aborted, signalOption, throwIfAborted, unlessAborted, whenAborted } = require('./abort.js')
+const { signalOption, throwIfAborted, unlessAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { invalid } = require('./errors.js')
 
@@ -20,35 +20,22 @@ const PIECE = 64 * 1024
 function contentStream(content, options, read) {
   const signal = signalOption(options)
   let opened = false
-  let unheard
-  const forget = () => {
-    content.close()
-    unheard()
-  }
   return new ReadableStream(
     {
-      start(controller) {
-        if (signal?.aborted) return controller.error(aborted(signal))
-        unheard = whenAborted(signal, () => {
-          controller.error(aborted(signal))
-          forget()
-        })
-      },
       async pull(controller) {
         try {
           if (!opened) await read((ticket) => content.open(ticket), signal)
           opened = true
-          const text = await read((ticket) => content.next(ticket))
-          if (signal?.aborted) return
+          const text = await read((ticket) => content.next(ticket), signal)
           if (text !== null) return controller.enqueue(new Uint8Array(Buffer.from(JSON.parse(text), 'utf8')))
           controller.close()
-          forget()
+          content.close()
         } catch (error) {
-          forget()
+          content.close()
           throw error
         }
       },
-      cancel: forget,
+      cancel: () => content.close(),
     },
     { highWaterMark: 0 },
   )
