@@ -47,6 +47,6 @@ await main(async () => {
     }
     return
   }
-  const args = ['test', '--test', 'corpora', '--', '--nocapture']
+  const args = ['test', '--test', 'fuzzing', '--', '--nocapture']
   await show('cargo', args, { FUZZ_TARGET: target, FUZZ_MINUTES: String(minutes) })
 })
