@@ -1,5 +1,5 @@
 //! A database in a temporary directory, with one collection of named items.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, reason = "each program uses its own part")]
 
 pub mod simulated;
 

@@ -1,0 +1,97 @@
+//! What others may do to files and collections while a checkpoint writes their snapshots, and what a checkpoint does if
+//! there is no room for them. On a simulated file system.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use crate::support::simulated::{checkpoint, machine, name, open, put, remove, reserved, verified};
+use crate::support::{record, spec};
+use octoprompt_storage::engine::fs::{Call, Extreme, SimFs};
+use octoprompt_storage::engine::{Database, Durability, Error, Transaction};
+
+const OWNED: &str = "owned/7/items.json";
+
+/// The moment when a checkpoint has frozen its collections and released the write lock.
+fn begins_snapshot(call: &Call) -> bool {
+    matches!(call, Call::Open { .. }) && call.name().starts_with("new-")
+}
+
+/// Two collections with files, both changed since the files were written.
+fn changed(fs: &SimFs) -> Arc<Database> {
+    let database = open(fs);
+    for name in ["one", "newer"] {
+        put(&database, OWNED, 1, name);
+        put(&database, "other.json", 1, name);
+        if name == "one" {
+            checkpoint(&database).expect("checkpointed");
+        }
+    }
+    database
+}
+
+/// Runs a checkpoint during which another process drops or removes the collection of the first snapshot.
+fn check_given_up(give_up: fn(&mut Transaction<'_>) -> octoprompt_storage::engine::Result<()>) {
+    let fs = machine();
+    let (own, other) = (fs.process(), open(&fs.process()));
+    let database = changed(&own);
+    own.before(begins_snapshot, move || other.write(Durability::Full, give_up).expect("given up"));
+    checkpoint(&database).expect("the other collection is checkpointed");
+    let text = fs.read_file("/database/other.json").expect("a snapshot");
+    assert!(String::from_utf8_lossy(&text).contains("newer"));
+    assert_eq!(name(&database, OWNED, 1), Ok(None));
+    assert!(!reserved(&fs).iter().any(|name| name.starts_with("new-")), "{:?}", reserved(&fs));
+    for lost in [fs.power_loss(&mut Extreme::Nothing), fs.power_loss(&mut Extreme::Everything)] {
+        let database = open(&lost);
+        assert_eq!(name(&database, OWNED, 1), Ok(None));
+        assert_eq!(name(&database, "other.json", 1), Ok(Some("newer".into())));
+    }
+    checkpoint(&database).expect("checkpointed");
+    drop(database);
+    let report = verified(&fs);
+    assert!(report.is_ok(), "{report}");
+}
+
+#[test]
+fn a_collection_dropped_during_a_checkpoint_does_not_block_the_others() {
+    check_given_up(|t| t.drop_collection(&spec(OWNED)));
+}
+
+#[test]
+fn a_collection_removed_with_its_directory_does_not_block_the_others() {
+    check_given_up(|t| {
+        t.drop_collection(&spec(OWNED))?;
+        t.remove_path("owned/7")
+    });
+}
+
+#[test]
+fn a_file_removed_during_a_checkpoint_is_rewritten_by_the_next_one() {
+    let fs = machine();
+    let database = changed(&fs);
+    let person = fs.process();
+    fs.before(begins_snapshot, move || remove(&person, OWNED));
+    checkpoint(&database).expect("the other collection is checkpointed");
+    let text = fs.read_file("/database/other.json").expect("a snapshot");
+    assert!(String::from_utf8_lossy(&text).contains("newer"));
+    checkpoint(&database).expect("checkpointed");
+    assert_eq!(name(&database, OWNED, 1), Ok(Some("newer".into())));
+    assert!(fs.read_file(format!("/database/{OWNED}")).is_some());
+}
+
+#[test]
+fn a_checkpoint_starts_only_with_disk_space_for_all_its_files_and_a_mebibyte_more() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "items.json", 1, "in the file");
+    checkpoint(&database).expect("checkpointed");
+    put(&database, "items.json", 2, "in the journal");
+    let file = fs.read_file("/database/items.json").expect("a snapshot").len();
+    let needed = (file + record(2, "in the journal").len() + (1 << 20)) as u64;
+    let before = reserved(&fs);
+    fs.set_free_space(needed - 1);
+    let error = checkpoint(&database).expect_err("there is no room");
+    assert!(matches!(error, Error::Io { kind: ErrorKind::StorageFull, .. }), "{error}");
+    assert_eq!(reserved(&fs), before);
+    fs.set_free_space(needed);
+    checkpoint(&database).expect("checkpointed");
+}

@@ -1,0 +1,81 @@
+//! Writes that wait in the queue together share a write and a sync, and each gets the durability that it was promised.
+
+use crate::support::{Fixture, Handle, READ, record};
+use octoprompt_storage::engine::{Durability, Request, Result, Transaction, Wait, WriteOptions};
+
+type Work = Box<dyn FnOnce(&mut Transaction<'_>) -> Result<()> + Send>;
+
+/// Runs writes as one group.
+fn group(database: &Handle, works: Vec<(Durability, Work)>) {
+    for (durability, work) in works {
+        let wait = Wait::at_most(READ.lock_timeout);
+        let done = |result: Result<()>| result.expect("written");
+        let _ = database.submit(Request::new(WriteOptions { durability, wait }, work, done));
+    }
+    database.drain();
+}
+
+fn putting(fixture: &Fixture, id: u64, name: &str) -> Work {
+    let (spec, text) = (fixture.spec(), record(id, name).into_bytes());
+    Box::new(move |tx| tx.put(&spec, id.into(), text))
+}
+
+fn dropping(fixture: &Fixture) -> Work {
+    let spec = fixture.spec();
+    Box::new(move |tx| tx.drop_collection(&spec))
+}
+
+/// Returns the sequence numbers of the last batch and of the last durable one.
+fn last_and_durable(database: &Handle) -> (u64, u64) {
+    let sequence = database.statistics().expect("statistics").sequence;
+    (sequence.last, sequence.durable)
+}
+
+#[test]
+fn a_group_is_durable_if_any_of_its_writes_asks_for_it() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let [first, last] = [1, 2].map(|id| putting(&fixture, id, "x"));
+    group(&database, vec![(Durability::Full, first), (Durability::Os, last)]);
+    assert_eq!(last_and_durable(&database), (2, 2));
+}
+
+#[test]
+fn a_durable_write_of_an_unchanged_document_syncs_it_once() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    group(&database, vec![(Durability::Os, putting(&fixture, 1, "x"))]);
+    assert_eq!(last_and_durable(&database), (1, 0));
+    let syncs = || database.statistics().expect("statistics").syncs.count;
+    let before = syncs();
+    for _ in 0..2 {
+        fixture.put(&database, 1, "x");
+        assert_eq!((last_and_durable(&database), syncs()), ((1, 1), before + 1));
+    }
+}
+
+#[test]
+fn documents_put_after_a_drop_in_the_same_group_survive_it() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "before");
+    let works = vec![
+        putting(&fixture, 1, "given up"),
+        putting(&fixture, 2, "given up"),
+        dropping(&fixture),
+        putting(&fixture, 3, "first"),
+        putting(&fixture, 4, "second"),
+    ];
+    group(&database, works.into_iter().map(|work| (Durability::Full, work)).collect());
+    let check = |database: &Handle| {
+        let found = [1, 2, 3, 4].map(|id| fixture.get(database, id).is_some());
+        assert_eq!(found, [false, false, true, true]);
+        assert!(fixture.find(database, "given up").is_empty());
+        assert_eq!(fixture.find(database, "first"), [3]);
+    };
+    check(&database);
+    fixture.checkpoint(&database);
+    check(&database);
+    drop(database);
+    check(&fixture.open());
+}

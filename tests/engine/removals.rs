@@ -1,0 +1,101 @@
+//! Files that a batch removes: they are removed after a crash too, and nothing else is. On a simulated file system.
+
+use std::sync::Arc;
+
+use crate::support::simulated::{checkpoint, machine, name, open, put, warnings};
+use crate::support::spec;
+use octoprompt_storage::engine::fs::{Call, Fault, OpenMode, Repeat, SimFs};
+use octoprompt_storage::engine::{Database, Durability, Transaction, WarningCode};
+
+const NESTED: &str = "folder/7/items.json";
+
+fn is_removal(call: &Call) -> bool {
+    matches!(call, Call::RemoveFile { path } | Call::RemoveDir { path } if !path.starts_with("/database/.storage"))
+}
+
+/// Drops a collection and the folder that holds its file.
+fn remove(database: &Database) {
+    let nested = spec(NESTED);
+    let removal = move |t: &mut Transaction<'_>| {
+        t.drop_collection(&nested)?;
+        t.remove_path("folder/7")
+    };
+    database.write(Durability::Full, removal).expect("written");
+}
+
+fn filled(fs: &SimFs) -> Arc<Database> {
+    let database = open(fs);
+    put(&database, NESTED, 1, "given up");
+    put(&database, "items.json", 1, "given up");
+    checkpoint(&database).expect("checkpointed");
+    database
+}
+
+#[test]
+fn a_failed_removal_raises_a_warning_and_is_repeated_by_the_next_checkpoint() {
+    let fs = machine();
+    let database = filled(&fs);
+    fs.fail_when(is_removal, Fault::Io, Repeat::Once);
+    remove(&database);
+    assert_eq!(warnings(&database), [WarningCode::CheckpointFailed]);
+    checkpoint(&database).expect("checkpointed");
+    assert_eq!(fs.read_file("/database/folder/7/items.json"), None);
+}
+
+#[test]
+fn recovery_spares_a_file_put_in_place_of_a_dropped_collection() {
+    let fs = machine();
+    let database = filled(&fs);
+    fs.fail_when(is_removal, Fault::Io, Repeat::Forever);
+    remove(&database);
+    drop(database);
+    fs.heal();
+    fs.write_file("/database/folder/7/items.json", b"{}");
+    fs.write_file("/database/folder/7/beside.txt", b"given up");
+    drop(open(&fs.kill()));
+    assert_eq!(fs.read_file("/database/folder/7/items.json").as_deref(), Some(&b"{}"[..]));
+    assert_eq!(fs.read_file("/database/folder/7/beside.txt"), None);
+}
+
+#[test]
+fn recovery_removes_an_empty_file_in_place_of_a_dropped_collection() {
+    let fs = machine();
+    let database = filled(&fs);
+    remove(&database);
+    drop(database);
+    fs.write_file("/database/folder/7/items.json", b"");
+    drop(open(&fs.kill()));
+    assert_eq!(fs.read_file("/database/folder/7/items.json"), None);
+}
+
+#[test]
+fn a_removal_that_cannot_be_repeated_on_a_full_disk_does_not_block_opening() {
+    let fs = machine();
+    let database = filled(&fs);
+    let items = spec("items.json");
+    database.write(Durability::Full, move |t| t.drop_collection(&items)).expect("dropped");
+    drop(database);
+    let creates = |call: &Call| matches!(call, Call::Open { path, mode: OpenMode::CreateNew } if path.ends_with("items.json"));
+    fs.fail_when(creates, Fault::NoSpace { written: 0 }, Repeat::Forever);
+    let database = open(&fs);
+    assert!(fs.faults() > 0);
+    assert_eq!(name(&database, NESTED, 1), Ok(Some("given up".into())));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_removal_does_not_follow_a_symbolic_link() {
+    let temporary = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| temporary.path().join(name);
+    std::fs::create_dir(path("database")).expect("a directory");
+    let options = octoprompt_storage::engine::DatabaseOptions::default();
+    let handle = Arc::new(octoprompt_storage::engine::fs::OsFs);
+    let database = Database::open(handle, &path("database"), options).expect("opens");
+    put(&database, "../files/items.json", 1, "given up");
+    checkpoint(&database).expect("checkpointed");
+    std::fs::rename(path("files"), path("elsewhere")).expect("moved");
+    std::os::unix::fs::symlink(path("elsewhere"), path("files")).expect("a link");
+    let items = spec("../files/items.json");
+    let _ = database.write(Durability::Full, move |t| t.drop_collection(&items));
+    assert!(path("elsewhere/items.json").exists());
+}

@@ -1,0 +1,153 @@
+//! Files that someone overwrites while they are open: what the handles read is no longer what was found there.
+
+use std::fs;
+
+use crate::support::simulated::{checkpoint, machine, open, put};
+use crate::support::{Fixture, Handle, READ, record, spec};
+use octoprompt_storage::engine::{Durability, Error, Part, Peek, ReadOptions, Transaction};
+
+const UNCACHED: ReadOptions = ReadOptions { cached: false, ..READ };
+
+fn lines(records: &[(u64, &str)]) -> String {
+    let members: Vec<String> =
+        records.iter().map(|&(id, name)| format!("  \"{id}\": {}", record(id, name))).collect();
+    format!("{{\n{}\n}}\n", members.join(",\n"))
+}
+
+/// A checkpointed collection that two processes have loaded.
+fn loaded_twice() -> (Fixture, Handle, Handle) {
+    let fixture = Fixture::new();
+    let one = fixture.open();
+    fixture.put(&one, 1, "a");
+    fixture.put(&one, 2, "b");
+    fixture.checkpoint(&one);
+    let other = fixture.open();
+    assert_eq!(fixture.get(&one, 2), Some(record(2, "b")));
+    assert_eq!(fixture.get(&other, 2), Some(record(2, "b")));
+    (fixture, one, other)
+}
+
+fn write_over(fixture: &Fixture, records: &[(u64, &str)]) {
+    fs::write(fixture.path("items.json"), lines(records)).expect("written");
+}
+
+fn text(fixture: &Fixture, database: &Handle, id: u64) -> Option<String> {
+    let found = database.get(&fixture.spec(), &id.into(), UNCACHED).expect("readable")?;
+    Some(String::from_utf8_lossy(&found.text).into_owned())
+}
+
+#[test]
+fn a_process_with_an_edited_file_open_follows_the_process_that_adopted_it() {
+    let (fixture, one, other) = loaded_twice();
+    // The white space is not stored, so adopting the file puts documents.
+    let edited = lines(&[(1, "edited"), (2, "b")]).replace("\"name\":", "\"name\": ");
+    fs::write(fixture.path("items.json"), edited).expect("written");
+    one.look_at_file(&fixture.spec(), READ).expect("looked at");
+    assert_eq!(text(&fixture, &one, 1), Some(record(1, "edited")));
+    assert_eq!(other.get(&spec("unrelated.json"), &1.into(), UNCACHED).expect("readable"), None);
+    assert_eq!(text(&fixture, &other, 1), Some(record(1, "edited")));
+    assert_eq!(fixture.find(&other, "edited"), [1]);
+    assert_eq!(fixture.find(&other, "a"), [] as [u64; 0]);
+}
+
+#[test]
+fn a_write_wins_over_an_unnoticed_edit_and_the_edit_is_set_aside() {
+    let (fixture, one, other) = loaded_twice();
+    write_over(&fixture, &[(1, "lost"), (2, "edited")]);
+    fixture.put(&one, 1, "newer");
+    for database in [&one, &other] {
+        assert_eq!(text(&fixture, database, 1), Some(record(1, "newer")));
+        assert_eq!(text(&fixture, database, 2), Some(record(2, "edited")));
+        assert_eq!(fixture.find(database, "newer"), [1]);
+        assert_eq!(fixture.find(database, "edited"), [2]);
+        assert_eq!(fixture.find(database, "a"), [] as [u64; 0]);
+    }
+    assert_eq!(fixture.files_like("items.json.edited-").len(), 1);
+}
+
+#[test]
+fn the_next_checkpoint_of_any_process_adopts_the_rest_of_an_overwritten_edit() {
+    for by_other in [false, true] {
+        let (fixture, one, other) = loaded_twice();
+        write_over(&fixture, &[(1, "lost"), (2, "edited")]);
+        fixture.put(&one, 1, "newer");
+        fixture.checkpoint(if by_other { &other } else { &one });
+        let text = fs::read_to_string(fixture.path("items.json")).expect("a snapshot");
+        assert_eq!(text, format!("{{\n\"1\":{},\n\"2\":{}\n}}\n", record(1, "newer"), record(2, "edited")));
+        assert_eq!(fixture.files_like("items.json.edited-").len(), 1);
+    }
+}
+
+#[test]
+fn deleting_a_document_from_an_unnoticed_edit_adopts_the_rest_of_it() {
+    let (fixture, one, other) = loaded_twice();
+    write_over(&fixture, &[(1, "lost"), (2, "edited")]);
+    fixture.delete(&one, 1);
+    for database in [&one, &other] {
+        assert_eq!(text(&fixture, database, 1), None);
+        assert_eq!(text(&fixture, database, 2), Some(record(2, "edited")));
+    }
+}
+
+/// Appends to the name of a document, after reading it.
+fn append(id: u64) -> impl Fn(&mut Transaction<'_>) -> Result<(), Error> {
+    move |t| {
+        let spec = spec("items.json");
+        let found = t.get(&spec, &id.into())?.expect("a document");
+        let text = String::from_utf8_lossy(&found.text).replace("\",\"content", " and more\",\"content");
+        t.put(&spec, id.into(), text.into_bytes())
+    }
+}
+
+#[test]
+fn a_write_that_reads_an_edited_document_sees_the_edit() {
+    let (fixture, one, other) = loaded_twice();
+    write_over(&fixture, &[(1, "edited"), (2, "b")]);
+    one.write(Durability::Full, append(1)).expect("written");
+    for database in [&one, &other] {
+        assert!(text(&fixture, database, 1).is_some_and(|text| text.contains("\"edited and more\"")));
+        assert_eq!(fixture.find(database, "edited and more"), [1]);
+    }
+    assert_eq!(fixture.files_like("items.json.").len(), 0);
+}
+
+#[test]
+fn a_write_that_relies_on_the_overwritten_file_fails_with_a_conflict() {
+    let (fixture, one, _) = loaded_twice();
+    write_over(&fixture, &[(1, "edited"), (2, "b")]);
+    let compared = |t: &mut Transaction<'_>| {
+        assert!(t.contains(&spec("items.json"), &2.into())?);
+        append(1)(t)
+    };
+    let lost = one.write(Durability::Full, compared).map_err(|error| error.code());
+    assert_eq!(lost, Err("CONFLICT"));
+    one.write(Durability::Full, compared).expect("written");
+    assert!(text(&fixture, &one, 1).is_some_and(|text| text.contains("\"edited and more\"")));
+}
+
+#[test]
+fn a_transaction_step_that_reads_an_edited_document_sees_the_edit() {
+    use octoprompt_storage::engine::{Interactive, Wait};
+    let (fixture, one, _) = loaded_twice();
+    write_over(&fixture, &[(1, "edited"), (2, "b")]);
+    let transaction = Interactive::default();
+    transaction.step(&one, Wait::at_most(READ.lock_timeout), append(1)).expect("a step");
+    let commit = transaction.finish().expect("finished");
+    one.write(Durability::Full, move |t| commit.apply(t)).expect("committed");
+    assert!(text(&fixture, &one, 1).is_some_and(|text| text.contains("\"edited and more\"")));
+}
+
+#[test]
+fn peeking_never_returns_bytes_of_an_overwritten_file() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "items.json", 1, "a");
+    checkpoint(&database).expect("checkpointed");
+    fs.write_file("/database/items.json", lines(&[(1, "edited")]).as_bytes());
+    let spec = spec("items.json");
+    assert_eq!(database.peek(&spec, &1.into(), UNCACHED), Peek::Wait);
+    for part in [Part::Whole, Part::Head] {
+        let found = database.peek_many(&spec, part, |_| Ok(vec![1.into()])).expect("chosen");
+        assert_eq!(found, Peek::Wait);
+    }
+}
