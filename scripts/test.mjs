@@ -1,6 +1,7 @@
 // `npm test`: sets up, then runs every check. `npm test -- STEP… [WORD…]` runs only the named steps, and of the JavaScript
 // suites only the files whose names contain one of the words: `npm test -- node versions`.
 import { readdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { StepError, main, root, run, setup, step } from './setup.mjs'
 
@@ -64,7 +65,8 @@ function plan(words) {
     .filter((file) => file.endsWith('.test.ts'))
     .filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
     .map((file) => `./__test__/${file}`)
-  const nodeArgs = ['--import', 'tsx', '--test', '--test-reporter=tap']
+  // By default, Node leaves one processor idle.
+  const nodeArgs = ['--import', 'tsx', '--test', '--test-reporter=tap', `--test-concurrency=${availableParallelism()}`]
   const clippyAdvice = 'If rustfmt or clippy is missing: `rustup component add rustfmt clippy`.'
   return {
     fmt: ['cargo fmt', check('cargo', ['fmt', '--all', '--check'], clippyAdvice)],
