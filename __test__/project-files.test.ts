@@ -247,6 +247,12 @@ describe('queries', () => {
     assert.deepEqual(await storage.searchFiles(project.id, 'hayst'), await files.search('hayst'))
   }))
 
+  test('search finds a word whose last letter has another form at the end of a word', seeded(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const { id } = await files.create(fileInput('greek.md', 'ΟΔΟΣΗΜΑ'))
+    for (const query of ['ΟΔΟΣ', 'οδος', 'οδοσ']) assert.deepEqual((await files.search(query)).map((file) => file.id), [id], query)
+  }))
+
   test('list returns all versions with content, in ascending order of id', seeded(async (storage, project) => {
     const listed = await storage.getFileStorage(project.id).list()
     assert.equal(listed.length, 5)

@@ -9,7 +9,7 @@ use crate::arguments::SearchArguments;
 use crate::console::{Console, Style};
 use crate::display;
 use crate::failure::{Failure, Result};
-use crate::project::Files;
+use crate::project::{Files, fold};
 use crate::record::Record;
 
 /// How many lines of one file are shown; the others are only counted.
@@ -43,7 +43,7 @@ struct Line {
 }
 
 pub fn search(run: &mut Run, arguments: &SearchArguments) -> Result<()> {
-    let mut words: Vec<String> = arguments.words.iter().map(|word| word.to_lowercase()).collect();
+    let mut words: Vec<String> = arguments.words.iter().map(|word| fold(word)).collect();
     if words.iter().any(|word| word.trim().is_empty()) {
         return Err(Failure::usage("an empty word is in every file; give a word to look for".into()));
     }
@@ -56,7 +56,7 @@ pub fn search(run: &mut Run, arguments: &SearchArguments) -> Result<()> {
         let candidates = files.search(&reader.database, &words[0], reader.options)?;
         for file in candidates.into_iter().map(Record::new) {
             let (path, content) = (file.text("path"), file.content_text());
-            let folded = (path.to_lowercase(), content.to_lowercase());
+            let folded = (fold(&path), fold(&content));
             if words[1..].iter().all(|word| folded.0.contains(word) || folded.1.contains(word)) {
                 found += 1;
                 tell(&mut run.console, &project, &file, lines(&content, &words))?;
@@ -70,7 +70,7 @@ pub fn search(run: &mut Run, arguments: &SearchArguments) -> Result<()> {
     Ok(())
 }
 
-/// Returns the lines that have one of the words, which are in lower case.
+/// Returns the lines that have one of the words, which are folded.
 fn lines(content: &str, words: &[String]) -> Vec<Line> {
     let numbered = content.lines().enumerate();
     let line = |(number, text): (usize, &str)| {
@@ -80,14 +80,14 @@ fn lines(content: &str, words: &[String]) -> Vec<Line> {
     numbered.filter_map(line).collect()
 }
 
-/// Returns where a word, given in lower case, occurs in a text, whatever its case there.
+/// Returns where a folded word occurs in a text, whatever its case there.
 fn find(text: &str, word: &str) -> Option<Range<usize>> {
     // Characters may change their length with their case, so the place is translated back to the original.
     let mut folded = String::with_capacity(text.len());
     let mut starts = Vec::new();
     for (at, c) in text.char_indices() {
         starts.push((folded.len(), at));
-        folded.extend(c.to_lowercase());
+        folded.push_str(&fold(c.encode_utf8(&mut [0; 4])));
     }
     let start = folded.find(word)?;
     let end = start + word.len();
@@ -151,6 +151,9 @@ mod tests {
         // The lower case of this capital is longer than the capital.
         assert_eq!(find("İİ Port", "port"), Some(5..9));
         assert_eq!(find("aİb", "i\u{307}b"), Some(1..4));
+        // The last letter has two small forms.
+        assert_eq!(find("ΟΔΟΣ", &fold("οδος")), Some(0..8));
+        assert_eq!(find("οδος", &fold("ΟΔΟΣ")), Some(0..8));
         assert_eq!(find("nothing", "port"), None);
     }
 
