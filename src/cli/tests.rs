@@ -343,6 +343,38 @@ fn an_export_overwrites_nothing_without_force() {
     assert_eq!((&again["written"], &again["unchanged"]), (&0.into(), &2.into()));
 }
 
+#[test]
+fn an_exported_file_appears_only_once_it_is_whole() {
+    const BYTES: u64 = 32 << 20;
+    let (directory, source) = sources();
+    std::fs::write(source.join("large"), vec![b'x'; BYTES as usize]).expect("written");
+    say(directory.path(), &["import", "source", "--max-size", "32"]);
+    let (base, target) = (directory.path().to_owned(), directory.path().join("target/large"));
+    let exporting = std::thread::spawn(move || say(&base, &["export", "source", "target"]).exit());
+    while !exporting.is_finished() {
+        let bytes = target.metadata().map_or(BYTES, |found| found.len());
+        assert_eq!(bytes, BYTES);
+    }
+    assert_eq!(exporting.join().expect("the export does not panic"), Exit::Done);
+    let names = std::fs::read_dir(directory.path().join("target")).expect("listed");
+    assert_eq!(names.count(), 3);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_export_overwrites_files_whatever_the_length_of_their_names() {
+    let (directory, source) = sources();
+    let name = "n".repeat(255);
+    std::fs::write(source.join(&name), "old").expect("written");
+    say(directory.path(), &["import", "source"]);
+    say(directory.path(), &["export", "source", "target"]);
+    std::fs::write(source.join(&name), "new").expect("written");
+    say(directory.path(), &["import", "source"]);
+    let forced = say(directory.path(), &["export", "source", "target", "--force"]);
+    assert_eq!(forced.exit(), Exit::Done, "{}", forced.errors);
+    assert_eq!(std::fs::read(directory.path().join("target").join(name)).expect("read"), b"new");
+}
+
 #[cfg(unix)]
 #[test]
 fn an_export_does_not_write_through_symbolic_links() {

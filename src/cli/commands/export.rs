@@ -1,7 +1,7 @@
 //! `export`.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::stored_path;
 use crate::arguments::ExportArguments;
 use crate::console::Measure;
+use crate::engine::now_ms;
 use crate::failure::{Exit, Failure, Result};
 use crate::lookup::Reader;
 use crate::project::Files;
@@ -194,7 +195,7 @@ fn write(
     }
     match target.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            create(target, content)?;
+            put(target, content, None)?;
             Ok(Ok(true))
         }
         Err(error) => Err(Failure::io("look up", target, &error)),
@@ -207,7 +208,7 @@ fn write(
                 let error = io::ErrorKind::AlreadyExists.into();
                 return Err(Failure::io("create", target, &error));
             }
-            replace(target, content)?;
+            put(target, content, Some(found.permissions()))?;
             Ok(Ok(true))
         }
         Ok(found) if found.is_symlink() => Ok(Err(OVER_LINK)),
@@ -264,7 +265,28 @@ fn has_content(path: &Path, content: &[u8]) -> Result<bool> {
     Ok(same_size && fs::read(path).map_err(|error| Failure::io("read", path, &error))? == content)
 }
 
-/// Creates a file that must not exist. A symbolic link in its place is not followed.
+/// Puts a file in its place in one step, so that an interrupted run leaves none that is cut. With the permissions of a file
+/// that is there, replaces that file and keeps them; without, nothing must be there.
+fn put(path: &Path, content: &[u8], replaced: Option<Permissions>) -> Result<()> {
+    // The name is short whatever the name of the file, and differs from any that a run in another container left behind.
+    let fresh = path.with_file_name(format!(".octoprompt-storage-{}-{}.new", std::process::id(), now_ms()));
+    create(&fresh, content)?;
+    let placed = match replaced {
+        Some(permissions) => fs::set_permissions(&fresh, permissions).and_then(|()| fs::rename(&fresh, path)),
+        None => match fs::hard_link(&fresh, path) {
+            Ok(()) => fs::remove_file(&fresh),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+            // Some file systems have no links.
+            Err(_) => fs::rename(&fresh, path),
+        },
+    };
+    placed.map_err(|error| {
+        let _ = fs::remove_file(&fresh);
+        Failure::io("write", path, &error)
+    })
+}
+
+/// Creates a file that must not exist.
 fn create(path: &Path, content: &[u8]) -> Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
@@ -274,21 +296,5 @@ fn create(path: &Path, content: &[u8]) -> Result<()> {
     file.write_all(content).map_err(|error| {
         let _ = fs::remove_file(path);
         Failure::io("write", path, &error)
-    })
-}
-
-/// Replaces a file atomically, keeping its permissions.
-fn replace(path: &Path, content: &[u8]) -> Result<()> {
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(format!(".{}.new", std::process::id()));
-    let fresh = PathBuf::from(fresh);
-    create(&fresh, content)?;
-    let placed = path
-        .symlink_metadata()
-        .and_then(|found| fs::set_permissions(&fresh, found.permissions()))
-        .and_then(|()| fs::rename(&fresh, path));
-    placed.map_err(|error| {
-        let _ = fs::remove_file(&fresh);
-        Failure::io("replace", path, &error)
     })
 }
