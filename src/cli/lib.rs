@@ -99,7 +99,11 @@ pub fn run(arguments: &[OsString], setting: Setting) -> Outcome {
         remark(&patience::describe(busy, |path| display::below(path, &base)));
     };
     let ended = patience::watched(watcher, || commands::run(&mut run, arguments.command));
-    let ended = ended.and_then(|outcome| run.console.flush().map(|()| outcome));
+    let ended = ended.and_then(|outcome| match run.console.flush() {
+        // What the command found does not depend on who reads it.
+        Ok(()) | Err(Failure::Unread) => Ok(outcome),
+        Err(failure) => Err(failure),
+    });
     ended.unwrap_or_else(|failure| {
         let failure = run.place.explain(failure);
         if !matches!(failure, Failure::Unread) {

@@ -403,6 +403,15 @@ fn a_run_whose_output_is_closed_ends_quietly() {
 }
 
 #[test]
+fn a_run_that_found_problems_says_so_by_its_exit_code_even_if_its_output_is_closed() {
+    let (directory, _) = sources();
+    say(directory.path(), &["import", "source"]);
+    std::fs::write(directory.path().join("data/.migration-state.json"), "damaged").expect("written");
+    let outcome = run(&["verify".into()], setting(directory.path(), Closed, Shared::default()));
+    assert!(matches!(outcome, Outcome::Exit(Exit::Problems)), "{outcome:?}");
+}
+
+#[test]
 fn a_run_that_waits_for_another_process_says_so_and_goes_on() {
     let (directory, _) = sources();
     say(directory.path(), &["import", "source"]);
