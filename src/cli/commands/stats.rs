@@ -1,6 +1,7 @@
 //! `stats`.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -161,14 +162,14 @@ impl Stats {
 impl Disk {
     fn of(directory: &Path, collections: &[Collection]) -> Disk {
         let mut disk = Disk::default();
-        let json: Vec<_> = collections.iter().map(|one| directory.join(&one.path)).collect();
+        let json: HashSet<_> = collections.iter().map(|one| directory.join(&one.path)).collect();
         disk.add(directory, &json);
         disk.total = disk.json + disk.journals + disk.indexes + disk.other;
         disk
     }
 
     /// Adds what is in a directory. Whatever vanishes in the meantime, or cannot be listed, counts as nothing.
-    fn add(&mut self, directory: &Path, json: &[std::path::PathBuf]) {
+    fn add(&mut self, directory: &Path, json: &HashSet<PathBuf>) {
         for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
             let (path, name) = (entry.path(), entry.file_name());
             let name = name.to_string_lossy();
