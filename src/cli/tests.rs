@@ -4,9 +4,12 @@ use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::arguments::{Color, Global};
+use super::place::Place;
 use super::{Exit, Goal, Outcome, Setting, run};
 use crate::engine::fs::{Fs, OsFs};
 
@@ -44,19 +47,31 @@ impl Write for Closed {
 }
 
 /// Standard error whose first text makes another process release a lock.
+#[derive(Clone)]
 struct Releasing {
-    lock: Option<std::fs::File>,
+    lock: Arc<Mutex<Option<std::fs::File>>>,
     text: Shared,
 }
 
 impl Write for Releasing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.lock = None;
+        *self.lock.lock() = None;
         self.text.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Releasing {
+    /// Takes the lock of those who write below a base path.
+    fn holding_writes(base: &Path) -> Releasing {
+        // A handle of its own locks like another process.
+        let file = base.join("data/project_storage/.storage/write.lock");
+        let lock = std::fs::File::options().write(true).open(file).expect("a lock file");
+        lock.lock().expect("free");
+        Releasing { lock: Arc::new(Mutex::new(Some(lock))), text: Shared::default() }
     }
 }
 
@@ -415,14 +430,8 @@ fn a_run_that_found_problems_says_so_by_its_exit_code_even_if_its_output_is_clos
 fn a_run_that_waits_for_another_process_says_so_and_goes_on() {
     let (directory, _) = sources();
     say(directory.path(), &["import", "source"]);
-    // A handle of its own locks like another process.
-    let lock = std::fs::File::options()
-        .write(true)
-        .open(directory.path().join("data/project_storage/.storage/write.lock"));
-    let lock = lock.expect("a lock file");
-    lock.lock().expect("free");
-    let errors = Shared::default();
-    let releasing = Releasing { lock: Some(lock), text: errors.clone() };
+    let releasing = Releasing::holding_writes(directory.path());
+    let errors = releasing.text.clone();
     let setting = setting(directory.path(), Shared::default(), releasing);
     let outcome = run(&["projects".into(), "--lock-timeout".into(), "60".into()], setting);
     assert!(matches!(outcome, Outcome::Exit(Exit::Done)), "{}", errors.text());
@@ -431,6 +440,27 @@ fn a_run_that_waits_for_another_process_says_so_and_goes_on() {
         std::process::id()
     );
     assert_eq!(errors.text(), waiting);
+}
+
+#[test]
+fn imports_of_one_directory_at_the_same_time_create_one_project() {
+    let (directory, source) = sources();
+    let global =
+        Global { base_path: None, json: false, color: Color::Auto, lock_timeout: Duration::from_secs(60) };
+    let place = Place::new(&setting(directory.path(), Closed, Closed), &global);
+    // Kept open, because opening it would wait for the lock, too.
+    let _open = place.create().expect("created");
+    // Both imports have looked for the project when one of them says that it waits.
+    let releasing = Releasing::holding_writes(directory.path());
+    let import = || {
+        let setting = setting(directory.path(), Closed, releasing.clone());
+        let outcome = run(&["import".into(), source.clone().into()], setting);
+        assert!(matches!(outcome, Outcome::Exit(Exit::Done)), "{outcome:?} {}", releasing.text.text());
+    };
+    std::thread::scope(|scope| [scope.spawn(import), scope.spawn(import)].map(drop));
+    let listed = json(&say(directory.path(), &["projects", "--json"]));
+    let listed: Vec<_> = listed.as_array().expect("a list").iter().map(|one| &one["files"]).collect();
+    assert_eq!(listed, [2]);
 }
 
 #[test]

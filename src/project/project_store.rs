@@ -20,6 +20,19 @@ pub fn create(tx: &mut Transaction<'_>, input: &[u8]) -> Result<Vec<u8>> {
     Ok(text)
 }
 
+/// Returns the text of the project with this path or, if there is none, of one created from what a caller gave, and whether
+/// it was created. Of several, the one created last counts.
+pub fn at_path_or_new(tx: &mut Transaction<'_>, path: &str, input: &[u8]) -> Result<(Vec<u8>, bool)> {
+    let spec = collections::projects();
+    let there = tx.find(&spec, BY_PATH, &IndexKey::Text(path.as_bytes().into()))?.pop();
+    if let Some(id) = there
+        && let Some(found) = tx.get(&spec, &id)?
+    {
+        return Ok((found.text.to_vec(), false));
+    }
+    Ok((create(tx, input)?, true))
+}
+
 /// Changes a project. Returns `None` if there is none with this id.
 pub fn update(tx: &mut Transaction<'_>, id: u64, patch: &[u8]) -> Result<Option<Vec<u8>>> {
     let spec = collections::projects();

@@ -13,7 +13,7 @@ use super::walk::{self, Reason, Rules, Skipped, Walked};
 use crate::arguments::ImportArguments;
 use crate::console::{Console, Measure, Style};
 use crate::engine::fs::{Fs, OsFs};
-use crate::engine::{Database, Durability, json};
+use crate::engine::{Database, Durability, Transaction, json};
 use crate::failure::{Exit, Failure, Result};
 use crate::lookup::Reader;
 use crate::place::Place;
@@ -185,8 +185,11 @@ fn aim(run: &Run, arguments: &ImportArguments, directory: &Path) -> Result<(Opti
     }
     let database = run.place.create()?;
     let input = format!("{{\"name\":{},\"path\":{}}}", json::quote(&name), json::quote(path));
-    let text = database.write(Durability::Full, move |tx| project_store::create(tx, input.as_bytes()))?;
-    let target = Target::of(&Record::new(text.into()), true);
+    let at = path.to_owned();
+    // Another import may have created the project in the meantime.
+    let at_path = move |tx: &mut Transaction<'_>| project_store::at_path_or_new(tx, &at, input.as_bytes());
+    let (text, created) = database.write(Durability::Full, at_path)?;
+    let target = Target::of(&Record::new(text.into()), created);
     Ok((Some(Reader { database, options: run.place.read_options() }), target))
 }
 
