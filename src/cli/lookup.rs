@@ -7,6 +7,7 @@ use super::display;
 use super::failure::{Failure, Result};
 use super::record::Record;
 use crate::engine::document::DocumentId;
+use crate::engine::fs::{Fs, OsFs};
 use crate::engine::{Database, Part, Queryable, ReadOptions, normal_path};
 use crate::project::project_store;
 use crate::project::{Chain, Files};
@@ -41,14 +42,15 @@ impl Reader {
         let of = |is: &dyn Fn(&Record) -> bool| -> Vec<&Record> {
             projects.iter().filter(|project| is(project)).collect()
         };
-        let absolute = normal_path(&directory.join(named)).to_string_lossy().into_owned();
         let id: Option<u64> = named.parse().ok();
-        let found = [
+        let mut found = vec![
             of(&|project| Some(project.id()) == id),
             of(&|project| project.text("path") == named),
             of(&|project| project.text("name") == named),
-            of(&|project| project.text("path") == absolute),
         ];
+        for path in on_disk(named, directory) {
+            found.push(of(&|project| project.text("path") == path.to_string_lossy()));
+        }
         match found.into_iter().find(|found| !found.is_empty()).as_deref() {
             Some([project]) => Ok((*project).clone()),
             Some(several) => Err(Failure::ambiguous(format!(
@@ -90,11 +92,12 @@ impl Reader {
             }
         }
         if found.is_empty() {
-            let absolute = normal_path(&directory.join(named));
+            let on_disk = on_disk(named, directory);
             for project in projects {
                 let root = PathBuf::from(project.text("path"));
-                if root.is_absolute() && absolute.starts_with(&root) {
-                    let path = display::below(&absolute, &root);
+                let within = on_disk.iter().find(|path| root.is_absolute() && path.starts_with(&root));
+                if let Some(within) = within {
+                    let path = display::below(within, &root);
                     found.extend(self.file_where(project, |files| Files::at_path(path.as_bytes(), files))?);
                 }
             }
@@ -141,4 +144,12 @@ impl Reader {
         let texts = self.database.select(&files.spec, Part::Whole, self.options, choose)?;
         Ok(texts.into_iter().map(Record::new).collect())
     }
+}
+
+/// Returns the absolute path of what is called so in a directory, as it is given and without symbolic links, which an import
+/// does not keep in the path of its project.
+fn on_disk(named: &str, directory: &Path) -> Vec<PathBuf> {
+    let given = normal_path(&directory.join(named));
+    let real = OsFs.canonical(&given).ok().filter(|real| *real != given);
+    std::iter::once(given).chain(real).collect()
 }
