@@ -62,6 +62,11 @@ describe('writeValidatedJson and readValidatedJson', () => {
     assert.ok((await caught(calls.readValidatedJson(join(base, 'settings.json'), settings, null as never))) instanceof z.ZodError)
   }))
 
+  test('accept a byte order mark, as the files of entities may have', withCalls(async (calls, _, base) => {
+    writeFileSync(join(base, 'settings.json'), '\ufeff{"theme":"a"}')
+    assert.equal((await calls.readValidatedJson(join(base, 'settings.json'), settings, null as never)).theme, 'a')
+  }))
+
   test('report broken JSON as CORRUPT_DATA and name the file', withCalls(async (calls, _, base) => {
     for (const broken of ['', '{', Buffer.from([0x22, 0xff, 0x22])]) {
       writeFileSync(join(base, 'settings.json'), broken)

@@ -12,7 +12,8 @@ async function readFile(native, file, schema, fallback) {
   if (text === null) return fallback
   let value
   try {
-    value = JSON.parse(text)
+    // Some editors begin a file with a byte order mark.
+    value = JSON.parse(text.replace(/^\ufeff/, ''))
   } catch (error) {
     const message = `${file} is not valid JSON: ${error.message}; mend it, or restore it from a backup`
     throw refusal('CORRUPT_DATA', message, { cause: error, path: file })
