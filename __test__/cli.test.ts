@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -313,6 +313,15 @@ describe('migrate', () => {
     }))
   }
 })
+
+if (process.platform === 'linux') {
+  test('a command without a working directory says so', withCli(async ({ base }) => {
+    await mkdir(join(base, 'gone'))
+    const command = ['-c', 'rmdir ../gone && exec "$0" "$1" status --json', process.execPath, bin]
+    const { status, stderr } = spawnSync('sh', command, { cwd: join(base, 'gone'), encoding: 'utf8' })
+    assert.deepEqual([status, JSON.parse(stderr).error.code], [1, 'IO_ERROR'])
+  }))
+}
 
 describe('help', () => {
   test('of a command is printed by help COMMAND and by COMMAND --help', withCli(async ({ text, run }) => {

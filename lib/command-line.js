@@ -7,7 +7,7 @@ const { pathToFileURL } = require('node:url')
 const { format } = require('node:util')
 const { describe } = require('./arguments.js')
 const { printable } = require('./display-text.js')
-const { StorageError, invalid } = require('./errors.js')
+const { StorageError, invalid, refusal } = require('./errors.js')
 const { messageOf } = require('./logger.js')
 const { runCommandLine } = require('./native-command-line.js')
 const { statusTable } = require('./status-table.js')
@@ -21,7 +21,8 @@ const LEVELS = { error: 'error', warn: 'warn' }
 
 /** Runs a command and sets the exit code of the process. */
 async function main(args) {
-  const { exit, migrate } = JSON.parse(await runCommandLine(args))
+  const { exit, migrate, nowhere } = JSON.parse(await runCommandLine(args))
+  if (nowhere !== undefined) throw refusal('IO_ERROR', `the working directory cannot be used: ${nowhere}; run the command in another one`)
   if (migrate === undefined) {
     process.exitCode = exit
     return

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 /// Runs a command over the standard streams of this process. Answers, as JSON text, `{ exit }` with the exit code, or
 /// `{ migrate: { basePath, file, goal, version, lockTimeout, json, color, errorsColor } }` with what remains to be done where
-/// modules can be loaded; `goal` is `apply`, `rollback` or `status`.
+/// modules can be loaded; `goal` is `apply`, `rollback` or `status`. Answers `{ nowhere }` with the reason if there is no
+/// working directory.
 #[napi(catch_unwind)]
 pub fn run_command_line(arguments: Vec<String>) -> AsyncTask<Command> {
     AsyncTask::new(Command { arguments })
@@ -39,8 +40,10 @@ impl Task for Command {
 }
 
 fn run(arguments: Vec<String>) -> Result<String> {
-    let setting = Setting::of_process()
-        .map_err(|error| Error::from_reason(format!("the working directory cannot be used: {error}")))?;
+    let setting = match Setting::of_process() {
+        Ok(setting) => setting,
+        Err(error) => return Ok(json!({ "nowhere": error.to_string() }).to_string()),
+    };
     let arguments: Vec<_> = arguments.into_iter().map(Into::into).collect();
     let answer = match octoprompt_storage_cli::run(&arguments, setting) {
         Outcome::Exit(exit) => json!({ "exit": exit as u8 }),
