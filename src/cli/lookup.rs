@@ -91,13 +91,14 @@ impl Reader {
                 found.extend(self.file_where(project, |files| Files::at_path(named.as_bytes(), files))?);
             }
         }
-        if found.is_empty() {
-            let on_disk = on_disk(named, directory);
+        for path in on_disk(named, directory) {
+            if !found.is_empty() {
+                break;
+            }
             for project in projects {
                 let root = PathBuf::from(project.text("path"));
-                let within = on_disk.iter().find(|path| root.is_absolute() && path.starts_with(&root));
-                if let Some(within) = within {
-                    let path = display::below(within, &root);
+                if root.is_absolute() && path.starts_with(&root) {
+                    let path = display::below(&path, &root);
                     found.extend(self.file_where(project, |files| Files::at_path(path.as_bytes(), files))?);
                 }
             }
