@@ -213,7 +213,7 @@ impl NativeCollection {
         let spec = Arc::clone(&self.spec);
         self.session.write(ticket, move |tx| {
             insert(tx, &spec, &key, text.into_bytes(), claim)?;
-            path.map_or(Ok(()), |path| tx.keep_entity_path(&path))?;
+            tx.keep_entity_paths(path.as_deref().into_iter())?;
             Ok(Answer::Nothing)
         });
     }
@@ -276,13 +276,15 @@ impl NativeCollection {
                 tx.note_conflict();
                 return Ok(membership(lacking));
             }
+            let mut new_paths = Vec::new();
             for id in keys {
                 if let Some(path) = path_of(&id)
                     && !tx.contains(&spec, &id)?
                 {
-                    tx.keep_entity_path(path)?;
+                    new_paths.push(path);
                 }
             }
+            tx.keep_entity_paths(new_paths.into_iter())?;
             let keep =
                 |_: &str, given: Given<'_>, _: Option<&[u8]>| Ok(json::compact(given.text).into_owned());
             let delete = |tx: &mut Transaction<'_>, id: &DocumentId| {

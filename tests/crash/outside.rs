@@ -149,7 +149,7 @@ fn put(id: u64, version: u32) -> impl FnOnce(&Handle) -> Result<(), String> {
     move |database| {
         write(database, move |tx| {
             tx.put(&spec(), id.into(), text(id, version).into_bytes())?;
-            if id == 1 { tx.keep_entity_path(OWN_PATH) } else { Ok(()) }
+            if id == 1 { tx.keep_entity_paths([OWN_PATH].into_iter()) } else { Ok(()) }
         })
     }
 }

@@ -356,7 +356,7 @@ fn an_attachment_stays_removed_after_a_failed_directory_sync() {
     database.write(Durability::Full, delete).expect("deleted");
     let again = |t: &mut Transaction<'_>| {
         t.put(&spec("a.json"), 1.into(), record(1, "y").into_bytes())?;
-        t.keep_entity_path("files/1")
+        t.keep_entity_paths(["files/1"].into_iter())
     };
     fail_next_directory_sync(&fs, "/database/files");
     assert!(database.write(Durability::Full, again).is_err());
@@ -376,7 +376,7 @@ fn the_attachment_of_a_document_recreated_in_one_batch_is_removed_only_once() {
         t.delete(&spec("a.json"), 1.into())?;
         t.remove_entity_path("files/1")?;
         t.put(&spec("a.json"), 1.into(), record(1, "y").into_bytes())?;
-        t.keep_entity_path("files/1")
+        t.keep_entity_paths(["files/1"].into_iter())
     };
     database.write(Durability::Full, anew).expect("written");
     assert_eq!(fs.power_loss(&mut Extreme::Nothing).read_file("/database/files/1"), None);

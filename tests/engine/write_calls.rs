@@ -119,3 +119,25 @@ fn a_checkpoint_syncs_a_directory_once_for_all_removals_from_it() {
     };
     assert_eq!([syncs(1), syncs(30)], [1, 1]);
 }
+
+#[test]
+fn a_batch_that_needs_removed_paths_again_syncs_their_directory_once() {
+    let syncs = |removed: usize| {
+        let fs = SimFs::new();
+        fs.make_dirs(format!("{DIRECTORY}/gone"));
+        let database = open(&fs);
+        let paths: Vec<String> = (0..removed).map(|at| format!("gone/{at}")).collect();
+        let again = paths.clone();
+        let remove = move |tx: &mut octoprompt_storage::engine::Transaction<'_>| {
+            paths.iter().try_for_each(|path| tx.remove_path(path))
+        };
+        database.write(Durability::Full, remove).expect("removed");
+        let keep = move |tx: &mut octoprompt_storage::engine::Transaction<'_>| {
+            tx.put(&spec("items.json"), 1.into(), record(1, "a").into_bytes())?;
+            tx.keep_entity_paths(again.iter().map(String::as_str))
+        };
+        let write = || database.write(Durability::Full, keep).expect("written");
+        calls(&fs, write).iter().filter(|call| *call == "sync_dir gone").count()
+    };
+    assert_eq!([syncs(1), syncs(30)], [1, 1]);
+}

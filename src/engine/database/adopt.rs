@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::entity_paths::overlap;
 use super::load::{SnapshotFile, document_location, is_known};
 use super::owners::Missing;
 use super::state::{Change, State};
@@ -176,7 +175,7 @@ impl Database {
         // An earlier removal at this path is done; repeating it would remove the file.
         let (salt, before, kept) = {
             let state = self.state.read();
-            let kept = state.removals.iter().any(|(_, removed)| overlap(removed, &spec.path));
+            let kept = state.removals.overlapping(&spec.path).next().is_some();
             (state.salt(), state.position, kept.then(|| spec.path.to_string()))
         };
         let mut line = LineBuffer::default();

@@ -308,7 +308,7 @@ impl ForeignBatch {
                     state.record_drop(&path, seq);
                     relocated = true;
                 }
-                Step::Remove { path, seq } => state.removals.push((seq, path)),
+                Step::Remove { path, seq } => state.removals.insert(path, seq),
                 Step::Keep { path } => state.cancel_removals(&[path]),
                 Step::Snapshot { path, record, adopted } => {
                     // Until the rename of a snapshot is durable, memory finds all documents where they were.

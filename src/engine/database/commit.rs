@@ -297,7 +297,7 @@ impl Database {
             let mut state = self.state.write();
             publish(&mut state, group, located, after, self.fs.now_ms());
             for (seq, batch) in (before.seq + 1..).zip(batches) {
-                state.removals.extend(batch.removed_paths.iter().map(|path| (seq, path.clone())));
+                state.removals.extend(batch.removed_paths.iter().map(|path| (path.clone(), seq)));
                 state.cancel_removals(&batch.kept_paths);
                 batch.remember(seq, &mut state.recent);
             }
@@ -311,8 +311,8 @@ impl Database {
         let in_files: u64 = files.iter().map(|file| u64::from(file.size())).sum();
         self.background.wrote(lines.len() as u64 + in_files);
         self.feed.publish_lines(lines, salt, before);
-        let kept: Vec<&str> =
-            batches.iter().flat_map(|batch| &batch.kept_paths).map(String::as_str).collect();
+        let kept =
+            batches.iter().flat_map(|batch| &batch.kept_paths).map(|path| (path.clone(), ())).collect();
         for batch in batches {
             self.remove_from_disk(batch, &kept);
         }

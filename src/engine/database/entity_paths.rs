@@ -1,9 +1,10 @@
 //! Paths that belong to documents: a file or directory of the caller's that is removed together with its document.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::path_map::PathMap;
 use super::paths::{check_path, collection_file, passes_symlink};
-use super::removals::{removal_target, sync_absence};
 use super::transaction::Transaction;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{FileKind, Fs};
@@ -35,29 +36,27 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Records that a path belongs to a document again. An earlier removal of it is made durable and never repeated,
+    /// Records that paths belong to documents again. Earlier removals of them are made durable and never repeated,
     /// because somebody may keep something there from now on.
-    pub fn keep_entity_path(&mut self, path: &str) -> Result<()> {
-        check_path(&self.database.directory, path)?;
-        let earlier = {
+    pub fn keep_entity_paths<'p>(&mut self, paths: impl Iterator<Item = &'p str> + Clone) -> Result<()> {
+        paths.clone().try_for_each(|path| check_path(&self.database.directory, path))?;
+        let (earlier, mut kept) = {
             let state = self.database.state.read();
-            let earlier = state.removals.iter().map(|(_, removed)| removed);
-            earlier.filter(|removed| overlap(removed, path)).cloned().collect::<Vec<String>>()
+            let removals = &state.removals;
+            let earlier: BTreeSet<String> =
+                paths.clone().flat_map(|path| removals.overlapping(path)).map(str::to_owned).collect();
+            let kept: BTreeSet<&str> =
+                paths.clone().filter(|path| removals.overlapping(path).next().is_some()).collect();
+            (earlier, kept)
         };
-        let fs = &*self.database.fs;
-        for removed in &earlier {
-            // The removal may have failed, or been left to the next checkpoint.
-            self.database.remove_now(removed, false)?;
-            if let Some(target) = removal_target(fs, &self.database.directory, removed)? {
-                sync_above(fs, &target)?;
-            }
-        }
+        self.database.remove_for_good(&earlier)?;
         // What the group removes is still there; it is removed when the group is committed, before anybody is answered.
-        let mut pending = self.group.removed_paths.iter().chain(&self.batch.removed_paths);
-        if earlier.is_empty() && !pending.any(|removed| overlap(removed, path)) {
-            return Ok(());
-        }
-        self.batch.kept_paths.push(path.to_owned());
+        let batch: PathMap<()> = self.batch.removed_paths.iter().map(|path| (path.clone(), ())).collect();
+        let pending = [&self.group.removed_paths, &batch];
+        kept.extend(
+            paths.filter(|path| pending.iter().any(|paths| paths.overlapping(path).next().is_some())),
+        );
+        self.batch.kept_paths.extend(kept.into_iter().map(str::to_owned));
         Ok(())
     }
 
@@ -71,11 +70,6 @@ impl Transaction<'_> {
             self.group.collections.iter().filter(|(_, overlay)| !overlay.dropped).map(|(name, _)| &**name);
         known.chain(group).find(|name| is_at_or_below(name, path)).map(str::to_owned)
     }
-}
-
-/// Whether the paths are the same or one lies below the other.
-pub(super) fn overlap(one: &str, other: &str) -> bool {
-    is_at_or_below(one, other) || is_at_or_below(other, one)
 }
 
 fn holds_database(fs: &dyn Fs, path: &Path) -> Result<bool> {
@@ -92,14 +86,4 @@ fn holds_database(fs: &dyn Fs, path: &Path) -> Result<bool> {
         }
     }
     Ok(false)
-}
-
-/// Makes the absence of a path durable.
-fn sync_above(fs: &dyn Fs, path: &Path) -> Result<()> {
-    for (below, above) in path.ancestors().zip(path.ancestors().skip(1)) {
-        if fs.metadata(above).at("look up", above)?.is_some() {
-            return sync_absence(fs, below, above);
-        }
-    }
-    Ok(())
 }

@@ -303,7 +303,7 @@ impl Commit {
         for (spec, id) in put {
             transaction.check_put(&spec, &id)?;
         }
-        self.kept_paths.iter().try_for_each(|path| transaction.keep_entity_path(path))
+        transaction.keep_entity_paths(self.kept_paths.iter().map(String::as_str))
     }
 }
 

@@ -40,6 +40,7 @@ mod new_id;
 mod open;
 mod overlay;
 mod owners;
+pub(super) mod path_map;
 mod paths;
 mod process_hold;
 mod published;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::CollectionSpec;
 use super::document_file::DocumentFile;
+use super::path_map::PathMap;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::error::Result;
 use crate::engine::index::{Entries, Index};
@@ -15,7 +16,7 @@ use crate::engine::index::{Entries, Index};
 pub struct Group {
     pub collections: BTreeMap<Arc<str>, Overlay>,
     /// Paths that its batches remove.
-    pub removed_paths: Vec<String>,
+    pub removed_paths: PathMap<()>,
     /// How many of its requests changed something.
     pub batches: u64,
     /// Collections whose open files somebody wrote over: they are loaded again once the group is published.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::catch_up::headless;
 use super::document_file::remove_unnamed;
-use super::entity_paths::overlap;
 use super::file_table::FileTable;
 use super::generations::{
     Generation, Newest, bad_header, check_link, covered_by, discard, list_generations, newest,
@@ -16,6 +15,7 @@ use super::generations::{
 };
 use super::index_checkpoint::remove_stray;
 use super::kept_bytes::{is_full, keep_cut, says_nothing};
+use super::path_map::PathMap;
 use super::removals::repeat_removals;
 use super::spool::SPOOL;
 use super::state::{Change, Position, State};
@@ -197,7 +197,7 @@ fn replay(
         ..State::empty()
     };
     state.begin_generation(&newest.header);
-    let mut removals = Vec::new();
+    let mut removals = PathMap::default();
     let mut named = HashSet::new();
     let mut position = state.position;
     for (at, (generation, file)) in chain.iter().zip(ids).enumerate() {
@@ -225,7 +225,7 @@ fn replay(
     // Older generations also hold changes of collections for which they are no longer needed.
     let known: Vec<Arc<str>> = state.collections.keys().cloned().collect();
     known.iter().for_each(|path| state.forget_covered(path));
-    removals.retain(|(seq, _)| *seq > state.removed);
+    removals.retain(|seq| *seq > state.removed);
     state.removals = removals;
     Replayed { state, named }
 }
@@ -247,14 +247,14 @@ pub fn apply(
     source: &mut Source<'_>,
     body: &Body<'_>,
     catalog: bool,
-    removals: &mut Vec<(u64, String)>,
+    removals: &mut PathMap<u64>,
 ) {
     for op in &body.ops {
         if let Some(path) = &op.remove {
-            removals.push((body.seq, path.clone()));
+            removals.insert(path.clone(), body.seq);
         }
         if let Some(path) = &op.keep {
-            removals.retain(|(_, removed)| !overlap(removed, path));
+            removals.remove_overlapping(path);
         }
         if let Some(path) = &op.drop {
             if catalog {

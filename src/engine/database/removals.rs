@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::entity_paths::overlap;
 use super::kept_bytes::is_full;
+use super::path_map::{PathMap, at_or_below};
 use super::paths::{collection_file, leads_out, passes_symlink};
 use super::transaction::Batch;
 use super::{Database, WarningCode};
@@ -19,7 +19,7 @@ pub fn repeat_removals(
     directory: &Path,
     catalog: &BTreeMap<String, CollectionRecord>,
     removed: u64,
-    removals: &[(u64, String)],
+    removals: &PathMap<u64>,
 ) -> Result<()> {
     let mut touched = Vec::new();
     let mut foreign = Vec::new();
@@ -30,10 +30,10 @@ pub fn repeat_removals(
             _ => touched.push(file),
         }
     }
-    for (seq, path) in removals {
+    for (path, seq) in removals.iter() {
         // A collection that was written at this path again after its removal has a newer snapshot by now, or no file.
         let revived = at_or_below(catalog, path)
-            .any(|record| record.snapshots.iter().any(|snapshot| snapshot.covers >= *seq));
+            .any(|(_, record)| record.snapshots.iter().any(|snapshot| snapshot.covers >= *seq));
         if *seq > removed && !revived {
             touched.extend(removal_target(fs, directory, path)?);
         }
@@ -62,22 +62,12 @@ pub fn repeat_removals(
     Ok(())
 }
 
-/// Returns what the catalog knows of the collections at this path or below it. O(log n + collections found).
-fn at_or_below<'a>(
-    catalog: &'a BTreeMap<String, CollectionRecord>,
-    path: &str,
-) -> impl Iterator<Item = &'a CollectionRecord> {
-    let below = format!("{path}/");
-    let found = catalog.range(below.clone()..).take_while(move |(path, _)| path.starts_with(&below));
-    catalog.get(path).into_iter().chain(found.map(|(_, record)| record))
-}
-
 impl Database {
     /// Removes the files that a committed batch gave up. If that fails, the next checkpoint or recovery repeats it.
     /// While somebody copies the files, the removal is left to the next checkpoint, except for files that would be
     /// taken for damage if they stayed. Paths in `kept`, which belong to documents of the same group again, are removed
     /// here, durably, or never: afterwards somebody may keep something there.
-    pub(super) fn remove_from_disk(&self, batch: &Batch, kept: &[&str]) {
+    pub(super) fn remove_from_disk(&self, batch: &Batch, kept: &PathMap<()>) {
         let dropped = batch.collections.iter().filter(|(_, changes)| changes.dropped);
         let files = dropped.map(|(path, changes)| (path.as_ref(), changes.removed_durably));
         let paths = batch.removed_paths.iter().map(|path| (path.as_str(), false));
@@ -87,7 +77,7 @@ impl Database {
         }
         let copied = self.is_being_copied();
         for (path, durably) in targets {
-            let is_kept = kept.iter().any(|kept| overlap(path, kept));
+            let is_kept = kept.overlapping(path).next().is_some();
             let removed = if copied && !is_kept && !(durably && self.is_unknown_file(path)) {
                 Ok(())
             } else {
@@ -118,15 +108,28 @@ impl Database {
             _ => Ok(()),
         }
     }
+
+    /// Removes paths that batches removed before, durably: a removal may have failed, or been left to the next
+    /// checkpoint. One sync for all that was in a directory.
+    pub(super) fn remove_for_good(&self, removed: &BTreeSet<String>) -> Result<()> {
+        let fs = &*self.fs;
+        let mut parents = BTreeSet::new();
+        for path in removed {
+            self.remove_now(path, false)?;
+            let Some(target) = removal_target(fs, &self.directory, path)? else { continue };
+            for (below, above) in target.ancestors().zip(target.ancestors().skip(1)) {
+                if fs.metadata(above).at("look up", above)?.is_some() {
+                    redo_removal(fs, below)?;
+                    parents.insert(above.to_owned());
+                    break;
+                }
+            }
+        }
+        parents.iter().try_for_each(|parent| fs.sync_dir(parent).at("sync directory", parent))
+    }
 }
 
-/// Makes it durable that nothing is at `path`, in the directory `parent`. Whoever removed it may have failed to sync
-/// that.
-pub fn sync_absence(fs: &dyn Fs, path: &Path, parent: &Path) -> Result<()> {
-    redo_removal(fs, path)?;
-    fs.sync_dir(parent).at("sync directory", parent)
-}
-
+/// Makes a sync of the directory make it durable that nothing is at `path`: whoever removed it may have failed to sync that.
 fn redo_removal(fs: &dyn Fs, path: &Path) -> Result<()> {
     match fs::redo_removal(fs, path).at("remove", path) {
         // A full disk must not keep anybody from recovering the database, so the sync alone is trusted then.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::CollectionSpec;
-use super::entity_paths::overlap;
 use super::file_table::FileTable;
+use super::path_map::PathMap;
 use super::recent::RecentChanges;
 use crate::engine::checksum::{DatabaseId, Salt};
 use crate::engine::document::DocumentId;
@@ -42,8 +42,8 @@ pub struct State {
     pub removed: u64,
     /// What the last batches changed.
     pub recent: RecentChanges,
-    /// Paths removed since the current generation began, and by which batch.
-    pub removals: Vec<(u64, String)>,
+    /// Paths removed since the current generation began, and by which batch; by the last one if several did.
+    pub removals: PathMap<u64>,
     /// The batches that adopted a file. What they put is that file in its stored form, and no newer than the file.
     pub adoptions: BTreeSet<u64>,
     pub files: Arc<FileTable>,
@@ -245,7 +245,7 @@ impl State {
             renamed: Vec::new(),
             removed: 0,
             recent: RecentChanges::default(),
-            removals: Vec::new(),
+            removals: PathMap::default(),
             adoptions: BTreeSet::new(),
             files: Arc::new(FileTable::default()),
             journal: FileId(u32::MAX),
@@ -400,8 +400,7 @@ impl State {
     /// Forgets removals at these paths, above or below them: the paths belong to documents again, and the removals are
     /// done for good.
     pub fn cancel_removals(&mut self, kept: &[String]) {
-        let is_kept = |removed: &str| kept.iter().any(|kept| overlap(removed, kept));
-        self.removals.retain(|(_, removed)| !is_kept(removed));
+        kept.iter().for_each(|kept| self.removals.remove_overlapping(kept));
     }
 
     /// Returns the sequence number up to which the snapshots hold every batch.

@@ -116,7 +116,7 @@ impl<'a> Transaction<'a> {
     pub(super) fn finish(mut self) -> Batch {
         self.undo.clear();
         self.group.batches += u64::from(!self.batch.is_empty());
-        self.group.removed_paths.extend_from_slice(&self.batch.removed_paths);
+        self.group.removed_paths.extend(self.batch.removed_paths.iter().map(|path| (path.clone(), ())));
         std::mem::take(&mut self.batch)
     }
 

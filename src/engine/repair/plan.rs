@@ -189,7 +189,7 @@ pub fn touched<'a>(
 ) -> BTreeSet<String> {
     let written = contents.filter(|(_, content)| matches!(content, Content::Written { .. }));
     let dropped = journals.state.catalog.iter().filter(|(_, record)| record.dropped.is_some());
-    let removed = journals.removals.iter().map(|(_, path)| path.clone());
+    let removed = journals.removals.iter().map(|(path, _)| path.to_owned());
     written
         .map(|(path, _)| path.to_owned())
         .chain(dropped.map(|(path, _)| path.clone()))

@@ -12,6 +12,7 @@ use super::cut::Cut;
 use super::report::{Problem, ProblemCode, Severity, count};
 use crate::engine::checksum::{DatabaseId, Salt};
 use crate::engine::database::generations::{is_unfinished, read_header};
+use crate::engine::database::path_map::PathMap;
 use crate::engine::database::recovery::{Source, apply};
 use crate::engine::database::state::State;
 use crate::engine::error::{IoContext, Result};
@@ -26,7 +27,7 @@ pub struct Journals {
     /// The state that they describe. Nothing is loaded; the documents are in `state.files`.
     pub state: State,
     /// Removals of paths that may not have been carried out yet.
-    pub removals: Vec<(u64, String)>,
+    pub removals: PathMap<u64>,
     /// The files of documents to which lines refer.
     pub named: HashSet<String>,
     /// No batch has a higher sequence number, not even a damaged one.
@@ -145,7 +146,7 @@ impl Reading {
         let state = State { database: database.unwrap_or(DatabaseId(0)), ..State::empty() };
         let journals = Journals {
             state,
-            removals: Vec::new(),
+            removals: PathMap::default(),
             named: HashSet::new(),
             highest_seq: 0,
             highest_generation: 0,
