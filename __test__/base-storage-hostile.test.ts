@@ -88,6 +88,37 @@ describe('an entity', () => {
     await storage.close()
   }))
 
+  test('is copied with all that is nested in it, even if the schema returns what it is given', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, schema })
+    const nested = () => ({ name: 'a', at: { city: 'Oslo', tags: ['x'], since: new Date(5) } }) as any
+    const expected = { city: 'Oslo', tags: ['x'], since: '1970-01-01T00:00:00.005Z' }
+    /** Changes what was passed as soon as the call has returned its promise. */
+    const changing = async (given: any, call: Promise<any>) => {
+      given.at.city = 'changed'
+      given.at.tags.push('changed')
+      given.at.since.setTime(0)
+      return await call
+    }
+    const data = nested()
+    const created = await changing(data, storage.create(data))
+    assert.deepEqual(created.at, expected)
+    const patch = nested()
+    const { id, at } = await changing(patch, storage.update(created.id, patch))
+    assert.deepEqual(at, expected)
+    await storage.transaction(async (tx) => {
+      const [data, patch] = [nested(), nested()]
+      assert.deepEqual((await changing(data, tx.create(data))).at, expected)
+      assert.deepEqual((await changing(patch, tx.update(id, patch))).at, expected)
+    })
+    const map = { 5: { ...nested(), id: 5 } }
+    await changing(map[5], storage.writeAll(map))
+    assert.deepEqual((await storage.getById(5) as any).at, expected)
+    const settings = nested()
+    await changing(settings, storage.protectedCalls().writeValidatedJson('settings.json', settings, schema))
+    assert.deepEqual((await storage.protectedCalls().readValidatedJson<any>('settings.json', schema, null)).at, expected)
+    await storage.close()
+  }))
+
   test('may have any keys and strings, and is read back unchanged', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, schema })
     const data = JSON.parse('{"__proto__":{"x":1},"constructor":1,"toString":2,"":3,"\\ud800":"\\udfff\\u0000","a\\"b":[{}]}')

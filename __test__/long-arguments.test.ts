@@ -278,7 +278,7 @@ describe('a call stores its arguments as they were at the moment of the call', (
       }
     }
     const call = storage.writeAll(given)
-    // The schema returns these same objects, in the turn of the call.
+    // What has a form of its own is taken from the output of the schema, in the turn of the call.
     setImmediate(change)
     await call
     assert.deepEqual(await storage.readAll(), expected)
@@ -296,9 +296,7 @@ describe('a call stores its arguments as they were at the moment of the call', (
         }
         delete given[COUNT]
       }
-      const call = storage.writeAll(given)
-      // The schema returns these same objects, in the turn of the call.
-      await changing(() => setImmediate(change), call)
+      await changing(change, storage.writeAll(given))
       assert.deepEqual(await storage.readAll(), made())
       await storage.close()
     }))

@@ -25,6 +25,7 @@ const { readFile, writeFile } = require('./plain-files.js')
 const { queryOf } = require('./query.js')
 const { attemptOf, publishedWrite } = require('./records.js')
 const { reportFrom } = require('./reports.js')
+const { detached } = require('./snapshots.js')
 const { cacheStats, statistics } = require('./statistics.js')
 const { entitySteps } = require('./steps.js')
 const { directoryOf, placed, resolved } = require('./storage-paths.js')
@@ -197,7 +198,8 @@ class BaseStorage {
     this[ensureOpen]()
     const signal = signalOption(options)
     checkNoPromise(data)
-    return await this.#writeMap('writeAll', () => validated(this.#storageSchema, data), signal)
+    // A schema may return what it is given, even later.
+    return await this.#writeMap('writeAll', () => validated(this.#storageSchema, detached(data)), signal)
   }
 
   #writeMap(operation, given, signal) {

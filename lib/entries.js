@@ -5,7 +5,7 @@
 const { describe } = require('./arguments.js')
 const { invalid, ValidationError } = require('./errors.js')
 const { isMap, isPromise, isRecord } = require('./shapes.js')
-const { OPAQUE, snapshotOf } = require('./snapshots.js')
+const { detachedFields, OPAQUE, snapshotOf } = require('./snapshots.js')
 const { exactText, formOf } = require('./validation.js')
 
 /** Returns the key of an entity in its map. */
@@ -64,10 +64,10 @@ function refuseMap(value) {
   throw new ValidationError(message, [{ path: [], message, code: 'invalid_type' }])
 }
 
-/** Returns a copy of the fields of an object that a caller passed. */
+/** Returns a copy of the fields of an object that a caller passed. A schema may get to see it only after other writes. */
 function copyOf(value, what) {
   if (!isRecord(value)) throw invalid(`${what} is an object, got ${describe(value)}`)
-  return { ...value }
+  return detachedFields(value)
 }
 
 module.exports = { checkMap, checkNoPromise, copyOf, entry, keyOf, mapOf, memberOf }

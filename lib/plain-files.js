@@ -4,6 +4,7 @@
 
 const { call } = require('./calls.js')
 const { refusal } = require('./errors.js')
+const { detached } = require('./snapshots.js')
 const { exactText, validated } = require('./validation.js')
 
 /** Reads and validates the value in a file. Returns `fallback` if there is no file. */
@@ -23,7 +24,7 @@ async function readFile(native, file, schema, fallback) {
 
 /** Replaces a file. */
 async function writeFile(native, file, data, schema) {
-  const value = await validated(schema, data)
+  const value = await validated(schema, detached(data))
   const text = `${JSON.stringify(JSON.parse(exactText(value)), null, 2)}\n`
   await call((ticket) => native.write(ticket, file, text))
   return value

@@ -10,39 +10,54 @@ const OPAQUE = Symbol('opaque')
 const MAX_DEPTH = 100
 
 /** Returns a copy of a value made of plain objects, arrays, dates and non-objects; `OPAQUE` for any other value. */
-function snapshotOf(value, depth = 0) {
+const snapshotOf = (value) => copied(value, 0, () => OPAQUE)
+
+/** Like `snapshotOf`, but an object whose JSON form only its own code determines stays, at whatever depth. */
+function detached(value) {
+  const copy = copied(value, 0, (object) => object)
+  return copy === OPAQUE ? value : copy
+}
+
+/** Like `detached`, for the fields of a record, which may be an instance of a class. */
+function detachedFields(record) {
+  const copy = objectCopy(record, 0, (object) => object)
+  return copy === OPAQUE ? { ...record } : copy
+}
+
+/** @param other returns what stands for an object that is not copied; with `OPAQUE`, that stands for the whole value */
+function copied(value, depth, other) {
   if (typeof value !== 'object' || value === null) return value
   if (depth > MAX_DEPTH) return OPAQUE
   const type = Object.getPrototypeOf(value)
-  if (type === Date.prototype) return value.toJSON === type.toJSON ? new Date(value.getTime()) : OPAQUE
-  if (typeof value.toJSON === 'function') return OPAQUE
-  if (type === Array.prototype) return arraySnapshot(value, depth)
-  return type === null || Object.getPrototypeOf(type) === null ? objectSnapshot(value, depth) : OPAQUE
+  if (type === Date.prototype) return value.toJSON === type.toJSON ? new Date(value.getTime()) : other(value)
+  if (typeof value.toJSON === 'function') return other(value)
+  if (type === Array.prototype) return arrayCopy(value, depth, other)
+  return type === null || Object.getPrototypeOf(type) === null ? objectCopy(value, depth, other) : other(value)
 }
 
-function arraySnapshot(array, depth) {
+function arrayCopy(array, depth, other) {
   const copy = array.slice()
   for (let at = 0; at < copy.length; at++) {
     const element = copy[at]
     if (typeof element !== 'object' || element === null) continue
-    const snapshot = snapshotOf(element, depth + 1)
-    if (snapshot === OPAQUE) return OPAQUE
-    copy[at] = snapshot
+    const inner = copied(element, depth + 1, other)
+    if (inner === OPAQUE) return OPAQUE
+    copy[at] = inner
   }
   return copy
 }
 
-function objectSnapshot(object, depth) {
+function objectCopy(object, depth, other) {
   // The spread defines `__proto__` as an own property, so assigning to it below does not set the prototype.
   const copy = { ...object }
   for (const key in copy) {
     const member = copy[key]
     if (typeof member !== 'object' || member === null || !Object.hasOwn(copy, key)) continue
-    const snapshot = snapshotOf(member, depth + 1)
-    if (snapshot === OPAQUE) return OPAQUE
-    copy[key] = snapshot
+    const inner = copied(member, depth + 1, other)
+    if (inner === OPAQUE) return OPAQUE
+    copy[key] = inner
   }
   return copy
 }
 
-module.exports = { OPAQUE, snapshotOf }
+module.exports = { detached, detachedFields, OPAQUE, snapshotOf }
