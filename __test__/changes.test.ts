@@ -55,6 +55,17 @@ test('a transaction is reported as one batch', withThings(async (things) => {
   assert.deepEqual(change.kind === 'change' && change.created, ids)
 }))
 
+test('an entity that a transaction creates and deletes is in no change', withThings(async (things) => {
+  const changes = things.changes()
+  const createAndDelete = async (tx: { create: Things['create'], delete: Things['delete'] }) => tx.delete((await tx.create({ name: 'a' })).id)
+  await things.transaction(createAndDelete)
+  const id = await things.transaction(async (tx) => {
+    await createAndDelete(tx)
+    return (await tx.create({ name: 'b' })).id
+  })
+  assert.deepEqual(await next(changes), { kind: 'change', sequence: 1, collection: 'things.json', emptied: false, created: [id], updated: [], deleted: [] })
+}))
+
 test('a feed resumes from a sequence number', withThings(async (things) => {
   const { id } = await things.create({ name: 'a' })
   const from = await things.sequence()

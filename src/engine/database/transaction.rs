@@ -407,8 +407,16 @@ impl<'a> Transaction<'a> {
             }
         };
         let changes = self.batch.collections.entry(Arc::clone(&spec.path)).or_default();
-        if changes.documents.insert(id.clone(), new.clone()).is_none() && existed {
-            changes.existing.insert(id.clone());
+        if changes.documents.insert(id.clone(), new.clone()).is_none() {
+            if existed {
+                changes.existing.insert(id.clone());
+            }
+        } else if new.is_none() && !changes.existing.contains(&id) {
+            // Nobody has seen what the batch itself put there.
+            changes.documents.remove(&id);
+            if changes.documents.is_empty() && !changes.dropped {
+                self.batch.collections.remove(&spec.path);
+            }
         }
         self.undo.push(Undo::Document(Arc::clone(&spec.path), id.clone(), before));
         self.overlay(spec).set(id, Some(Pending { old, new, entries }));
