@@ -1,4 +1,7 @@
-/** What one batch did to one collection. */
+/**
+ * What one batch did to one collection. An id that is written like an integer, such as `'42'`, is reported as a number, even if
+ * it is a string in the entity.
+ */
 export interface ChangeEvent<Id = number | string> {
   kind: 'change'
   /** The number of the batch. Each batch of the database has the next number. */
