@@ -1,0 +1,130 @@
+// Performs the calls that its parent sends, on instances with the given options of the storages of one directory.
+import { z } from 'zod'
+import { BaseStorage, ProjectStorageV2 } from '../../index.mjs'
+
+const noteSchema = z.object({
+  id: z.number(), title: z.string().trim().min(1), size: z.number().default(1), tags: z.array(z.string()).default([]),
+  code: z.string().nullable().default(null), more: z.any().optional(), created: z.number(), updated: z.number(),
+})
+
+class Notes extends BaseStorage {
+  static indexes = [
+    { name: 'by_code', type: 'hash', fields: ['code'], unique: true },
+    { name: 'by_size', type: 'btree', fields: ['size'] },
+    { name: 'by_tag', type: 'hash', fields: ['tags'] },
+  ]
+
+  constructor(options) {
+    super(z.record(z.string(), noteSchema), noteSchema, 'data/project_storage', options)
+  }
+
+  getIndexPath() {
+    return 'notes.json'
+  }
+
+  getEntityPath() {
+    return null
+  }
+}
+
+/** Changes all objects in a value that a call was given or has returned: nothing may depend on them any more. */
+function spoil(value) {
+  if (typeof value !== 'object' || value === null) return
+  Object.values(value).forEach(spoil)
+  for (const key of Object.keys(value)) if (typeof value[key] !== 'object') value[key] = 'spoiled'
+  if (Array.isArray(value)) value.push('spoiled')
+  else value.spoiled = true
+}
+
+class Performer {
+  #options
+  #storages
+
+  constructor(basePath, options) {
+    this.#options = { basePath, durability: 'os', ...options }
+    this.#open()
+  }
+
+  #open() {
+    const projects = new ProjectStorageV2(this.#options)
+    this.#storages = { projects, notes: new Notes(this.#options) }
+  }
+
+  #storage(target) {
+    return this.#storages[target] ?? (this.#storages[target] = this.#storages.projects.getFileStorage(target))
+  }
+
+  /** Returns the last answer to a call that is made several times, or the code of its error. */
+  async perform({ target, method, args, times = 1 }) {
+    try {
+      let answer
+      for (; times > 0; times--) {
+        spoil(answer)
+        answer = await this.#call(target, method, structuredClone(args))
+      }
+      return answer
+    } catch (error) {
+      return { refused: error.code ?? error.name }
+    }
+  }
+
+  async #call(target, method, args) {
+    if (method === 'reopen') return this.#reopen()
+    const storage = this.#storage(target)
+    if (method === 'transaction') return this.#transaction(storage, target, ...args)
+    if (method === 'iterate') return await this.#iterated(storage, ...args)
+    if (method === 'rewrite') args = [await this.#rewritten(storage, ...args)]
+    const answer = storage[method === 'rewrite' ? 'writeAll' : method](...args)
+    spoil(args)
+    return await answer
+  }
+
+  async #iterated(storage, options) {
+    const entities = []
+    for await (const entity of storage.iterate(options)) entities.push(entity)
+    return entities
+  }
+
+  /** Returns the whole map with some entities removed and others changed. */
+  async #rewritten(storage, removed, patches) {
+    const map = await storage.readAll()
+    for (const id of removed) delete map[id]
+    for (const [id, patch] of patches) if (map[id] !== undefined) Object.assign(map[id], patch)
+    return map
+  }
+
+  async #transaction(storage, target, steps, isUndone) {
+    const answers = []
+    const work = async (tx) => {
+      answers.length = 0
+      for (const step of steps) {
+        const scope = step.target === target ? tx : tx.in(this.#storage(step.target))
+        const answer = scope[step.method](...step.args)
+        spoil(step.args)
+        answers.push(await answer.catch((error) => ({ refused: error.code ?? error.name })))
+      }
+      if (isUndone) throw new Error('undone')
+    }
+    await storage.transaction(work).catch((error) => {
+      if (error.message !== 'undone') throw error
+    })
+    return answers
+  }
+
+  async #reopen() {
+    await this.close()
+    this.#open()
+  }
+
+  async close() {
+    await Promise.all([this.#storages.notes.close(), this.#storages.projects.close()])
+  }
+}
+
+const [base, options] = process.argv.slice(2)
+const performers = JSON.parse(options).map((given) => new Performer(base, given))
+process.on('message', async ({ at, call }) => {
+  if (at !== undefined) return process.send({ answer: await performers[at].perform(call) })
+  for (const performer of performers) await performer.close()
+  process.disconnect()
+})
