@@ -153,18 +153,17 @@ impl NativeFiles {
     #[napi(catch_unwind)]
     pub fn delete(&self, ticket: u32, id: f64) {
         let files = self.files.clone();
-        self.session.write(ticket, move |tx| files.delete(tx, id as u64).map(boolean));
+        self.session
+            .write(ticket, move |tx| files.delete(tx, &[id as u64]).map(|deleted| boolean(deleted > 0)));
     }
 
     /// Answers how many existed.
     #[napi(catch_unwind)]
     pub fn delete_many(&self, ticket: u32, ids: Vec<f64>) {
         let files = self.files.clone();
+        let ids: Vec<u64> = ids.into_iter().map(|id| id as u64).collect();
         self.session.write(ticket, move |tx| {
-            let mut deleted = 0;
-            for id in ids {
-                deleted += usize::from(files.delete(tx, id as u64)?);
-            }
+            let deleted = files.delete(tx, &ids)?;
             Ok(Answer::text(deleted.to_string().into_bytes()))
         });
     }

@@ -149,7 +149,9 @@ impl NativeTransaction {
     #[napi(catch_unwind)]
     pub fn delete_file(&self, ticket: u32, files: &NativeFiles, id: f64) {
         let store = files.files.clone();
-        self.step(ticket, &files.session, move |tx| store.delete(tx, id as u64).map(boolean));
+        self.step(ticket, &files.session, move |tx| {
+            store.delete(tx, &[id as u64]).map(|deleted| boolean(deleted > 0))
+        });
     }
 
     #[napi(catch_unwind)]

@@ -83,10 +83,14 @@ impl Files {
         all_valid("file", updated.into_iter(), segments)
     }
 
-    /// Deletes one version of a file. Returns whether it was there.
-    pub fn delete(&self, tx: &mut Transaction<'_>, id: u64) -> Result<bool> {
-        versions::unlink(tx, self, id)?;
-        tx.delete(&self.spec, id.into())
+    /// Deletes versions of files. Returns how many were there.
+    pub fn delete(&self, tx: &mut Transaction<'_>, ids: &[u64]) -> Result<usize> {
+        versions::unlink(tx, self, ids)?;
+        let mut deleted = 0;
+        for &id in ids {
+            deleted += usize::from(tx.delete(&self.spec, id.into())?);
+        }
+        Ok(deleted)
     }
 
     pub fn delete_all(&self, tx: &mut Transaction<'_>) -> Result<()> {

@@ -2,6 +2,7 @@
 //!
 //! Any id of a chain stands for it. Its members are found by the index over (root, version), whatever their number.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -126,20 +127,34 @@ pub fn revert(tx: &mut Transaction<'_>, files: &Files, id: u64, version: u64) ->
     append(tx, files, id, Content::Json(&content), None)
 }
 
-/// Takes a version out of its chain. Its neighbours are linked to each other and keep their numbers; if necessary, the next
-/// one becomes the root or the previous one the latest. The document itself stays.
-pub fn unlink(tx: &mut Transaction<'_>, files: &Files, id: u64) -> Result<()> {
-    let Some(head) = tx.head(&files.spec, &id.into())? else { return Ok(()) };
-    let mut rest = chain(tx, files, root_of(id, Some(&head)))?;
-    rest.retain(|(member, _)| *member != id);
-    let Some(&(root, _)) = rest.first() else { return Ok(()) };
-    for (at, (member, head)) in rest.iter().enumerate() {
+/// Takes versions out of their chains. Those that remain are linked to each other and keep their numbers; if necessary, the
+/// first of them becomes the root and the last the latest. The documents themselves stay. Each chain is read and linked once,
+/// however many of its versions go.
+pub fn unlink(tx: &mut Transaction<'_>, files: &Files, ids: &[u64]) -> Result<()> {
+    let mut chains: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+    for &id in ids {
+        if let Some(head) = tx.head(&files.spec, &id.into())? {
+            chains.entry(root_of(id, Some(&head))).or_default().insert(id);
+        }
+    }
+    for (root, gone) in chains {
+        let mut rest = chain(tx, files, root)?;
+        rest.retain(|(member, _)| !gone.contains(member));
+        link(tx, files, &rest)?;
+    }
+    Ok(())
+}
+
+/// Makes these versions, ascending, a chain.
+fn link(tx: &mut Transaction<'_>, files: &Files, versions: &[(u64, Vec<u8>)]) -> Result<()> {
+    let Some(&(root, _)) = versions.first() else { return Ok(()) };
+    for (at, (member, head)) in versions.iter().enumerate() {
         let before = chain_of(head);
         let after = Chain {
             version: before.version,
-            prev: at.checked_sub(1).map(|at| rest[at].0),
-            next: rest.get(at + 1).map(|(next, _)| *next),
-            is_latest: at + 1 == rest.len(),
+            prev: at.checked_sub(1).map(|at| versions[at].0),
+            next: versions.get(at + 1).map(|(next, _)| *next),
+            is_latest: at + 1 == versions.len(),
             original: (*member != root).then_some(root),
         };
         if after != before

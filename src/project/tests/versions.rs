@@ -1,7 +1,14 @@
+use std::path::Path;
+use std::sync::Arc;
+
 use serde_json::json;
 
+use super::super::versions::append;
 use super::super::*;
 use super::*;
+use crate::engine::document::Given;
+use crate::engine::fs::SimFs;
+use crate::engine::{Database, DatabaseOptions, Durability, Transaction};
 
 const CHAIN: Chain = Chain { version: 2, prev: Some(8), next: None, is_latest: true, original: Some(8) };
 
@@ -83,4 +90,36 @@ fn content_is_kept_byte_for_byte() {
     let made = version(content.as_bytes(), None).unwrap();
     assert_eq!(content_of(&made), Some(content.as_bytes()));
     assert_eq!(chain_of(head_of(&made)), CHAIN);
+}
+
+/// A file with this many versions, and their ids.
+fn file_of(count: usize) -> (SimFs, Arc<Database>, Files, Vec<u64>) {
+    let fs = SimFs::new();
+    fs.make_dirs("/d");
+    let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+    let database = Database::open(fs.handle(), Path::new("/d"), options).unwrap();
+    let input = br#"{"name":"p","path":"/p"}"#;
+    let project = database.write(Durability::Os, |tx| project_store::create(tx, input)).unwrap();
+    let files = Files::of(value(&project)["id"].as_u64().unwrap());
+    let given = Given { text: br#"{"path":"a.ts","content":"1"}"#, large: None };
+    let of_files = files.clone();
+    let created = database.write(Durability::Os, move |tx| of_files.create(tx, &[given], false)).unwrap();
+    let mut ids = vec![value(&created[0].text)["id"].as_u64().unwrap()];
+    for _ in 1..count {
+        let (of_files, root) = (files.clone(), ids[0]);
+        let append =
+            move |tx: &mut Transaction<'_>| append(tx, &of_files, root, Content::Json(b"\"2\""), None);
+        ids.push(value(&database.write(Durability::Os, append).unwrap().text)["id"].as_u64().unwrap());
+    }
+    (fs, database, files, ids)
+}
+
+#[test]
+fn deleting_many_versions_reads_each_version_only_a_few_times() {
+    let (fs, database, files, ids) = file_of(60);
+    let before = fs.calls();
+    let gone = ids[1..59].to_vec();
+    assert_eq!(database.write(Durability::Os, move |tx| files.delete(tx, &gone)).unwrap(), 58);
+    let calls = fs.calls() - before;
+    assert!(calls < 10 * 60, "{calls} file calls");
 }
