@@ -247,3 +247,24 @@ fn a_repair_does_not_repeat_removals_listed_only_in_a_damaged_header() {
     assert_eq!(name(&database, "items.json", 1), Ok(Some("dropped".into())));
     assert_eq!(name(&database, "kept.json", 3), Ok(Some("kept".into())));
 }
+
+#[test]
+fn journals_are_not_read_again_for_each_file_that_nobody_has_used() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "items.json", 1, &"a".repeat(100_000));
+    for number in 0..20 {
+        fs.write_file(format!("{DIRECTORY}/unused-{number}.json"), b"{}");
+    }
+    let before = fs.log().len();
+    let report = verified(&fs);
+    assert_eq!(codes(&report), ["NOT_ADOPTED"; 20]);
+    let read: usize = fs.log()[before..]
+        .iter()
+        .map(|entry| match &entry.call {
+            Call::Read { path, len, .. } if **path == *Path::new(&journal(1)) => *len,
+            _ => 0,
+        })
+        .sum();
+    assert!(read < 1_000_000, "read {read} bytes of the journal");
+}

@@ -30,6 +30,8 @@ pub struct Journals {
     pub removals: PathMap<u64>,
     /// The files of documents to which lines refer.
     pub named: HashSet<String>,
+    /// How many bytes they have.
+    pub bytes: u64,
     /// No batch has a higher sequence number, not even a damaged one.
     pub highest_seq: u64,
     /// No file has a higher generation.
@@ -67,6 +69,7 @@ impl Journals {
         }
         let database = files.iter().find_map(|journal| Some(journal.header.as_ref()?.0.database));
         let mut reading = Reading::new(database);
+        reading.journals.bytes = files.iter().map(|journal| journal.bytes.len() as u64).sum();
         reading.journals.highest_generation = files.last().map_or(0, |journal| journal.generation);
         let tip = cut.tip.filter(|tip| !cut.alone || (boot_id != 0 && tip.boot_id == boot_id));
         if let Some(tip) = tip {
@@ -148,6 +151,7 @@ impl Reading {
             state,
             removals: PathMap::default(),
             named: HashSet::new(),
+            bytes: 0,
             highest_seq: 0,
             highest_generation: 0,
             problems: Vec::new(),

@@ -29,6 +29,9 @@ use collections::{files, known_collections};
 pub use strays::{BEFORE_REPAIR, is_index_checkpoint};
 use strays::{is_set_aside, strays};
 
+/// What opening a file costs, in bytes that could be read instead.
+const SMALL_FILE: u64 = 4096;
+
 /// Verifies what all databases of a base path share: the record of databases and the state of migrations.
 ///
 /// # Errors
@@ -43,9 +46,23 @@ pub fn verify_records(base: &BasePath) -> Result<Vec<Problem>> {
 /// # Errors
 /// `LOCK_TIMEOUT`, `IO_ERROR`. Problems of the data are not errors: they are in the report.
 pub fn verify(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<VerifyReport> {
-    let look_again = |path: &str| {
+    // As many files as take about as long as reading the journals: neither are these read for each file, nor do writers wait
+    // for all files.
+    let look_again = |paths: &[String]| {
         let (cut, _held) = Cut::hold(fs, directory, wait)?;
-        examine(&**fs, directory, path, &Journals::read(directory, &cut, fs.boot_id())?, Texts::Forgotten)
+        let journals = Journals::read(directory, &cut, fs.boot_id())?;
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        for path in paths {
+            let mut examined = examine(&**fs, directory, path, &journals, Texts::Forgotten)?;
+            examined.forget();
+            bytes += examined.size.max(SMALL_FILE);
+            found.push(examined);
+            if bytes >= journals.bytes {
+                break;
+            }
+        }
+        Ok(found)
     };
     let made = Cut::take(fs, directory, wait);
     let survey = match made.and_then(|cut| Survey::make(&**fs, directory, &cut, look_again)) {
@@ -78,12 +95,12 @@ impl Survey {
         Ok((cut, survey))
     }
 
-    /// Examines a database. `look_again` examines a collection again while nobody can write.
+    /// Examines a database. `look_again` examines collections again while nobody can write: the first of them, at least one.
     fn make(
         fs: &dyn Fs,
         directory: &Path,
         cut: &Cut,
-        look_again: impl Fn(&str) -> Result<Examined>,
+        look_again: impl Fn(&[String]) -> Result<Vec<Examined>>,
     ) -> Result<Survey> {
         let mut journals = Journals::read(directory, cut, fs.boot_id())?;
         let mut problems = std::mem::take(&mut journals.problems);
@@ -95,13 +112,20 @@ impl Survey {
         let mut collections = Vec::with_capacity(known.len());
         for path in known.iter().chain(unused) {
             let mut examined = examine(fs, directory, path, &journals, Texts::Forgotten)?;
-            if examined.is_suspicious() && !cut.alone {
-                examined = look_again(path)?;
-            }
-            problems.extend(examined.problems.iter().cloned());
             examined.forget();
             collections.push(examined);
         }
+        if !cut.alone {
+            let suspicious = collections.iter().filter(|examined| examined.is_suspicious());
+            let paths: Vec<String> = suspicious.map(|examined| examined.path.clone()).collect();
+            let mut again = Vec::with_capacity(paths.len());
+            while again.len() < paths.len() {
+                again.extend(look_again(&paths[again.len()..])?);
+            }
+            let suspicious = collections.iter_mut().filter(|examined| examined.is_suspicious());
+            suspicious.zip(again).for_each(|(examined, again)| *examined = again);
+        }
+        problems.extend(collections.iter().flat_map(|examined| examined.problems.iter().cloned()));
         problems.extend(strays(cut, &journals.named));
         problems.extend(found.iter().filter_map(|path| is_set_aside(path)));
         Ok(Survey { journals, collections, known: known.len(), problems })
