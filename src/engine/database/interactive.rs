@@ -36,6 +36,9 @@ struct CollectionReads {
     documents: BTreeMap<DocumentId, Option<Stamp>>,
     /// All documents, if the collection was listed or searched.
     whole: Option<DocumentMap>,
+    /// The version of the collection when all this was last found unchanged. While it has that version, nothing has to be
+    /// compared again: a step costs the same, however much the steps before it read.
+    unchanged_at: Option<u64>,
 }
 
 impl ReadSet {
@@ -44,6 +47,7 @@ impl ReadSet {
             spec: Arc::clone(spec),
             documents: BTreeMap::new(),
             whole: None,
+            unchanged_at: None,
         })
     }
 
@@ -208,16 +212,25 @@ impl Interactive {
 }
 
 impl Inner {
-    /// Whether everything that was read is unchanged; `None` if the write lock is needed to tell. O(documents read +
-    /// chunks of the collections searched).
-    fn still_holds(&self, database: &Database, writer: &mut Writer, locked: bool) -> Result<Option<bool>> {
-        for reads in self.reads.collections.values() {
+    /// Whether everything that was read is unchanged; `None` if the write lock is needed to tell. O(documents read + chunks
+    /// of the collections searched), of those collections that have changed since the last call.
+    fn still_holds(
+        &mut self,
+        database: &Database,
+        writer: &mut Writer,
+        locked: bool,
+    ) -> Result<Option<bool>> {
+        for reads in self.reads.collections.values_mut() {
             let spec = &database.declare(writer, &reads.spec);
             if !database.load_for_step(writer, spec, locked)? {
                 return Ok(None);
             }
             let state = database.state.read();
             let Some(loaded) = state.loaded(&spec.path) else { return Ok(Some(false)) };
+            let version = Some(state.version(&spec.path));
+            if reads.unchanged_at == version {
+                continue;
+            }
             let current = |id: &DocumentId| loaded.documents.get(id).map(Location::stamp);
             let changed = reads.documents.iter().any(|(id, stamp)| current(id) != *stamp);
             if changed
@@ -225,6 +238,7 @@ impl Inner {
             {
                 return Ok(Some(false));
             }
+            reads.unchanged_at = version;
         }
         Ok(Some(true))
     }
@@ -361,4 +375,48 @@ fn is_of((known, directory): &(Weak<Database>, PathBuf), database: &Database) ->
 
 fn lost() -> Error {
     Error::Conflict("data that this transaction read was changed by others".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::database::{DatabaseOptions, Foreign};
+    use crate::engine::fs::SimFs;
+    use crate::engine::options::Durability;
+
+    #[test]
+    fn what_was_read_is_compared_again_only_if_its_collection_has_changed() {
+        let fs = SimFs::new();
+        fs.make_dirs("/d");
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        let database = Database::open(fs.handle(), Path::new("/d"), options).expect("opens");
+        let spec = |path: &str| {
+            Arc::new(CollectionSpec {
+                path: path.into(),
+                large_field: None,
+                indexes: Vec::new(),
+                foreign: Foreign::Refuse,
+            })
+        };
+        let (items, others) = (spec("items.json"), spec("others.json"));
+        let put = |spec: &Arc<CollectionSpec>, id: u64| {
+            let (spec, text) = (Arc::clone(spec), format!("{{\"id\":{id}}}").into_bytes());
+            database.write(Durability::Os, move |tx| tx.put(&spec, id.into(), text)).expect("written");
+        };
+        put(&items, 1);
+        let transaction = Interactive::default();
+        let wait = Wait::at_most(Duration::from_secs(5));
+        let read = || transaction.step(&database, wait, |tx| tx.get(&items, &1.into()).map(drop));
+        read().expect("the first step");
+        read().expect("finds what the first step read unchanged");
+        // Nobody can have read this, so any comparison fails.
+        transaction.inner.lock().reads.note(&items, &2.into(), Some((1, Default::default())));
+        put(&others, 1);
+        read().expect("does not compare");
+        put(&items, 3);
+        assert_eq!(read().map_err(|error| error.code()), Err("CONFLICT"));
+    }
 }
