@@ -146,15 +146,14 @@ impl DocumentMap {
         self.chunks.partition_point(|chunk| chunk.begins_at_or_before(rank, id)).saturating_sub(1)
     }
 
-    pub fn entry(&self, id: DocumentId) -> Option<Entry> {
-        let location = *self.get(&id)?;
-        Some((id, location))
+    pub fn entry(&self, id: &DocumentId) -> Option<&Entry> {
+        let chunk = &self.chunks.get(self.chunk_of(id))?.entries;
+        let at = chunk.binary_search_by(|entry| entry.0.cmp(id)).ok()?;
+        chunk.get(at)
     }
 
     pub fn get(&self, id: &DocumentId) -> Option<&Location> {
-        let chunk = &self.chunks.get(self.chunk_of(id))?.entries;
-        let at = chunk.binary_search_by(|entry| entry.0.cmp(id)).ok()?;
-        Some(&chunk[at].1)
+        self.entry(id).map(|(_, location)| location)
     }
 
     /// Sets the location of `id` and returns its previous one.

@@ -98,7 +98,7 @@ impl Database {
             return Ok(Peek::Wait);
         }
         let Some((id, location)) =
-            choose(&Queryable::new(&state, loaded))?.and_then(|id| loaded.documents.entry(id))
+            choose(&Queryable::new(&state, loaded))?.and_then(|id| loaded.documents.entry(&id).cloned())
         else {
             if fresh_for.is_zero() {
                 return Ok(Peek::Wait);
@@ -154,7 +154,7 @@ impl Database {
         for attempt in 0.. {
             let (found, files) = self.with_loaded(spec, options, |state, loaded| {
                 let found = choose(&Queryable::new(state, loaded));
-                let found = found.map(|id| id.and_then(|id| loaded.documents.entry(id)));
+                let found = found.map(|id| id.and_then(|id| loaded.documents.entry(&id).cloned()));
                 (found, Arc::clone(&state.files))
             })?;
             let Some((id, location)) = found? else {
@@ -254,17 +254,16 @@ impl Database {
         choose: impl Fn(&Queryable<'_>) -> Result<Vec<DocumentId>>,
     ) -> Result<Vec<Arc<[u8]>>> {
         for attempt in 0.. {
-            let (ids, files) = self.with_loaded(spec, options, |state, loaded| {
-                let found = |id| loaded.documents.entry(id);
+            let (ids, documents, files) = self.with_loaded(spec, options, |state, loaded| {
                 let ids = choose(&Queryable::new(state, loaded));
-                let entries = ids.map(|ids| ids.into_iter().filter_map(found).collect::<Vec<Entry>>());
-                (entries, Arc::clone(&state.files))
+                (ids, loaded.documents.clone(), Arc::clone(&state.files))
             })?;
-            let entries = ids?;
+            let ids = ids?;
+            let entries: Vec<&Entry> = ids.iter().filter_map(|id| documents.entry(id)).collect();
             let sizes = self.options.sizes;
             entries.iter().try_for_each(|(id, location)| sizes.check_handed_out(id, location, part))?;
             let mut texts = Vec::with_capacity(entries.len());
-            match read_steps(&files, entries.iter(), part, |_, text| texts.push(text.into()))? {
+            match read_steps(&files, entries.iter().copied(), part, |_, text| texts.push(text.into()))? {
                 Ok(()) => return Ok(texts),
                 Err((location, failure)) => self.reread(spec, &location, failure, attempt)?,
             }

@@ -37,6 +37,8 @@ pub(super) struct Search<'a> {
 pub(super) enum Entries {
     All(DocumentMap),
     Some(Vec<Entry>),
+    /// Those with these ids, looked up as they are read: no lock is held then, and often the first of them are enough.
+    Chosen(Vec<DocumentId>, DocumentMap),
 }
 
 pub(super) enum SearchFailure {
@@ -64,9 +66,7 @@ impl Entries {
     fn of(candidates: Candidates, documents: &DocumentMap) -> Entries {
         match candidates {
             Candidates::All => Entries::All(documents.clone()),
-            Candidates::Some(ids) => {
-                Entries::Some(ids.into_iter().filter_map(|id| documents.entry(id)).collect())
-            }
+            Candidates::Some(ids) => Entries::Chosen(ids, documents.clone()),
         }
     }
 }
@@ -181,6 +181,10 @@ impl Search<'_> {
         match &self.entries {
             Entries::All(documents) => scanned += matches.scan(documents.iter(), examined)?,
             Entries::Some(entries) => scanned += matches.scan(entries.iter(), examined)?,
+            Entries::Chosen(ids, documents) => {
+                let entries = ids.iter().filter_map(|id| documents.entry(id));
+                scanned += matches.scan(entries, examined)?;
+            }
         }
         Ok(Found { texts: matches.finish(returned)?, scanned })
     }
