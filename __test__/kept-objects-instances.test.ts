@@ -44,6 +44,17 @@ describe('a cached document', () => {
     assert.deepEqual(calls, [])
   }))
 
+  test('counts its reads after a repair, too, whichever storage of the database repairs it', withProject(async (storage, project) => {
+    for (const repairing of [storage, storage.getFileStorage(project.id)]) {
+      await warm(() => storage.getById(project.id))
+      await repairing.repair()
+      await warm(() => storage.getById(project.id))
+      const { hits } = storage.getCacheStats()
+      for (let n = 0; n < 3; n++) await storage.getById(project.id)
+      assert.equal(storage.getCacheStats().hits - hits, 3)
+    }
+  }))
+
   test('is current however many other collections are read', withProject(async (storage, project, { open }) => {
     const files = storage.getFileStorage(project.id)
     const { id } = await files.create(fileInput('a', 'old'))

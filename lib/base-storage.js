@@ -391,7 +391,7 @@ class BaseStorage {
       return reportFrom(await this[write]((ticket) => this[documents].repair(ticket), signal, 'repair'))
     } finally {
       // A repaired database has a new engine.
-      this.#objects = undefined
+      releaseClosed()
     }
   }
 
@@ -427,7 +427,8 @@ class BaseStorage {
 
   /** The objects that this thread keeps of the collection; undefined if it keeps none. */
   get [objects]() {
-    if (this.#objects === undefined && this.options.cacheEnabled) this.#objects = this[findObjects]()
+    const isThere = this.#objects !== undefined && !this.#objects.engine.isReleased
+    if (!isThere && this.options.cacheEnabled) this.#objects = this[findObjects]()
     return this.#objects
   }
 

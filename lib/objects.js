@@ -105,6 +105,8 @@ class EngineObjects {
   entries = new KeptEntries()
   #hits = 0
   #newestSession = -1
+  /** Whether the engine was closed. Nothing is kept of it any more. */
+  isReleased = false
 
   constructor(number, watch, page) {
     this.number = number
@@ -118,6 +120,7 @@ class EngineObjects {
   releaseIfClosed() {
     if (this.#watch.isOpen) return false
     this.clear()
+    this.isReleased = true
     this.#announced = this.#acknowledged = NO_BATCH_IS_LAST
     this.#watch.release(this.#page)
     return true
