@@ -227,7 +227,7 @@ function tooLate(timeout) {
 
 function conflict(attempts) {
   const why = 'others, or calls in its callback that are not made on tx, keep changing what it reads'
-  const message = `a transaction was given up after ${attempts} attempts: ${why}; try again, or use tx for all of it`
+  const message = `a transaction was given up after ${attempts === 1 ? 'one attempt' : `${attempts} attempts`}: ${why}; try again, or use tx for all of it`
   return refusal('CONFLICT', message)
 }
 
