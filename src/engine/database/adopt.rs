@@ -175,7 +175,7 @@ impl Database {
         // An earlier removal at this path is done; repeating it would remove the file.
         let (salt, before, kept) = {
             let state = self.state.read();
-            let kept = state.removals.overlapping(&spec.path).next().is_some();
+            let kept = state.removals.overlaps(&spec.path);
             (state.salt(), state.position, kept.then(|| spec.path.to_string()))
         };
         let mut line = LineBuffer::default();

@@ -45,17 +45,14 @@ impl Transaction<'_> {
             let removals = &state.removals;
             let earlier: BTreeSet<String> =
                 paths.clone().flat_map(|path| removals.overlapping(path)).map(str::to_owned).collect();
-            let kept: BTreeSet<&str> =
-                paths.clone().filter(|path| removals.overlapping(path).next().is_some()).collect();
+            let kept: BTreeSet<&str> = paths.clone().filter(|path| removals.overlaps(path)).collect();
             (earlier, kept)
         };
         self.database.remove_for_good(&earlier)?;
         // What the group removes is still there; it is removed when the group is committed, before anybody is answered.
         let batch: PathMap<()> = self.batch.removed_paths.iter().map(|path| (path.clone(), ())).collect();
         let pending = [&self.group.removed_paths, &batch];
-        kept.extend(
-            paths.filter(|path| pending.iter().any(|paths| paths.overlapping(path).next().is_some())),
-        );
+        kept.extend(paths.filter(|path| pending.iter().any(|paths| paths.overlaps(path))));
         self.batch.kept_paths.extend(kept.into_iter().map(str::to_owned));
         Ok(())
     }

@@ -53,6 +53,11 @@ impl<V> PathMap<V> {
         above.chain(at_or_below(&self.0, path)).map(|(path, _)| path.as_str())
     }
 
+    /// Whether a path is the same as `path`, above or below it. O(log n × levels of the path).
+    pub fn overlaps(&self, path: &str) -> bool {
+        self.overlapping(path).next().is_some()
+    }
+
     /// Removes the paths that are the same as `path`, above or below it.
     pub fn remove_overlapping(&mut self, path: &str) {
         let removed: Vec<String> = self.overlapping(path).map(str::to_owned).collect();

@@ -77,7 +77,7 @@ impl Database {
         }
         let copied = self.is_being_copied();
         for (path, durably) in targets {
-            let is_kept = kept.overlapping(path).next().is_some();
+            let is_kept = kept.overlaps(path);
             let removed = if copied && !is_kept && !(durably && self.is_unknown_file(path)) {
                 Ok(())
             } else {
