@@ -40,20 +40,18 @@ impl Transaction<'_> {
     /// because somebody may keep something there from now on.
     pub fn keep_entity_paths<'p>(&mut self, paths: impl Iterator<Item = &'p str> + Clone) -> Result<()> {
         paths.clone().try_for_each(|path| check_path(&self.database.directory, path))?;
-        let (earlier, mut kept) = {
+        let earlier: BTreeSet<String> = {
             let state = self.database.state.read();
-            let removals = &state.removals;
-            let earlier: BTreeSet<String> =
-                paths.clone().flat_map(|path| removals.overlapping(path)).map(str::to_owned).collect();
-            let kept: BTreeSet<&str> = paths.clone().filter(|path| removals.overlaps(path)).collect();
-            (earlier, kept)
+            paths.clone().flat_map(|path| state.removals.overlapping(path)).map(str::to_owned).collect()
         };
         self.database.remove_for_good(&earlier)?;
         // What the group removes is still there; it is removed when the group is committed, before anybody is answered.
         let batch: PathMap<()> = self.batch.removed_paths.iter().map(|path| (path.clone(), ())).collect();
-        let pending = [&self.group.removed_paths, &batch];
-        kept.extend(paths.filter(|path| pending.iter().any(|paths| paths.overlaps(path))));
-        self.batch.kept_paths.extend(kept.into_iter().map(str::to_owned));
+        let state = self.database.state.read();
+        let is_removed = |path: &&str| {
+            state.removals.overlaps(path) || self.group.removed_paths.overlaps(path) || batch.overlaps(path)
+        };
+        self.batch.kept_paths.extend(paths.filter(is_removed).map(str::to_owned));
         Ok(())
     }
 

@@ -115,8 +115,8 @@ impl Database {
         let fs = &*self.fs;
         let mut parents = BTreeSet::new();
         for path in removed {
-            self.remove_now(path, false)?;
             let Some(target) = removal_target(fs, &self.directory, path)? else { continue };
+            fs::remove_tree(fs, &target).at("remove", &target)?;
             for (below, above) in target.ancestors().zip(target.ancestors().skip(1)) {
                 if fs.metadata(above).at("look up", above)?.is_some() {
                     redo_removal(fs, below)?;
