@@ -15,7 +15,7 @@ test('a kept list is not brought up to date with a batch that comes in the middl
   const [one, two] = [await create('one'), await create('two')]
   await warm(() => storage.list())
   // Of the kept list, this document alone must be read again. It is in memory.
-  await storage.update(one.id, { description: 'first' })
+  await storage.update(one.id, { path: '/srv/moved' })
   await storage.getById(one.id)
   const other = open()
   let write: Promise<unknown> | undefined
