@@ -270,7 +270,7 @@ test('a transaction that keeps losing to others fails with CONFLICT', withThings
 
 for (const losses of [1, 2]) {
   test(`a transaction that is aborted when it has lost ${losses === 1 ? 'once' : 'twice'} does not run again`, withThings(async (things) => {
-    const { id } = await things.create({ name: 'a' })
+    const { id } = await things.create({ name: 'a', size: 0 })
     const controller = new AbortController()
     let [runs, lost] = [0, 0]
     const note = () => {
