@@ -35,7 +35,10 @@ export interface ChangesOptions {
   signal?: AbortSignal | undefined
 }
 
-/** The changes from the moment of the call, each once, in commit order. Ends when its storage closes, or by `return()`. */
+/**
+ * The changes from the moment of the call, each once, in commit order. On a storage that has not read or written anything yet,
+ * those of other processes count from the moment its database is open. Ends when its storage closes, or by `return()`.
+ */
 export interface Changes<Id = number | string> extends AsyncIterableIterator<Change<Id>> {
   next(): Promise<IteratorResult<Change<Id>, undefined>>
   return(): Promise<IteratorResult<Change<Id>, undefined>>
