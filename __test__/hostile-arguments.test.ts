@@ -41,7 +41,7 @@ const calls: Record<string, Call> = {
   'getByExtension': (storage, id, odd) => storage.getFileStorage(id).getByExtension(odd),
 }
 
-// 32 calls × 39 values.
+// 32 calls × 40 values.
 describe('an odd argument is accepted or refused, and the storage keeps working', () => {
   for (const [name, call] of Object.entries(calls)) {
     test(name, withStorage(async (storage) => {

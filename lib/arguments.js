@@ -4,6 +4,7 @@
 
 const { isDate } = require('node:util/types')
 const { invalid } = require('./errors.js')
+const { jsonText } = require('./json-text.js')
 const { isMap, isPlain, isRecord } = require('./shapes.js')
 const { OPAQUE, snapshotOf } = require('./snapshots.js')
 
@@ -24,7 +25,7 @@ function checkText(value, what) {
 /** Checks a text and returns it as JSON, which can represent lone surrogates. */
 function textOf(value, what) {
   checkText(value, what)
-  return JSON.stringify(value)
+  return jsonText(value)
 }
 
 function arrayOf(value, what) {
@@ -93,10 +94,10 @@ function fieldsOf(record, flat) {
 }
 
 /** Returns a value that is not a record as JSON text. */
-const valueText = (value) => JSON.stringify(standIn(value))
+const valueText = (value) => jsonText(standIn(value))
 
 /** Returns a record as JSON text, with its objects emptied. */
-const recordText = (record) => JSON.stringify(fieldsOf(record, true))
+const recordText = (record) => jsonText(fieldsOf(record, true))
 
 /**
  * Returns the members of a map, `{ key, record, parts }`, each field read once; a value that is not a record stays as it is.
@@ -116,22 +117,12 @@ function membersOf(map, partsOf = memberParts) {
 const memberParts = (key, record) => [memberText(key, fieldsOf(record, false))]
 
 /** Returns a key and the fields of a record as a member in JSON text, with all their content. */
-const memberText = (key, fields) => `${JSON.stringify(key)}:${wholeText(fields)}`
+const memberText = (key, fields) => `${JSON.stringify(key)}:${jsonText(fields)}`
 
 /** Returns a map of records as JSON text, with their objects emptied; a value that is not a map becomes its stand-in. */
 function mapText(map) {
   if (!isMap(map)) return valueText(map)
   return `{${Object.keys(map).map((key) => `${JSON.stringify(key)}:${recordText(map[key])}`).join(',')}}`
-}
-
-function wholeText(fields) {
-  try {
-    return JSON.stringify(fields)
-  } catch (error) {
-    // An error that the caller's own getter throws is passed on; a value that JSON refuses is reported as invalid.
-    if (error instanceof TypeError && /JSON|BigInt/.test(error.message)) throw invalid(`a record does not fit into JSON: ${error.message}`)
-    throw error
-  }
 }
 
 module.exports = { checkText, idOf, textOf, arrayOf, describe, fieldsOf, valueText, recordText, membersOf, memberText, mapText }

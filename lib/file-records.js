@@ -3,6 +3,7 @@
 // Incoming records of files: the content is passed as a separate string where possible.
 
 const { fieldsOf } = require('./arguments.js')
+const { jsonText } = require('./json-text.js')
 const { Records } = require('./records.js')
 
 /** Whether a content can be passed as it is. One with lone surrogates goes as JSON, and so does one that is not a string. */
@@ -24,7 +25,7 @@ function recordParts(given) {
   const record = fieldsOf(given, true)
   const content = record?.content
   const [head, plain] = apart(record)
-  return { input: JSON.stringify(head), content, plain }
+  return { input: jsonText(head), content, plain }
 }
 
 /** Turns what `recordParts` returned for several records into records for native code. */

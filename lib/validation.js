@@ -5,6 +5,7 @@
 const { isDate } = require('node:util/types')
 const { describe } = require('./arguments.js')
 const { invalid, ValidationError } = require('./errors.js')
+const { jsonText } = require('./json-text.js')
 const { isPlain } = require('./shapes.js')
 
 /** Values that are nested deeper are refused. */
@@ -52,7 +53,7 @@ function exactText(value, at = []) {
   const issues = []
   collect(value, '', [...at], issues, new Set())
   if (issues.length > 0) throw unheld(issues)
-  const text = JSON.stringify(value)
+  const text = jsonText(value)
   if (text === undefined) throw unheld([{ path: at, message: 'undefined has no form in JSON', code: 'custom' }])
   return text
 }

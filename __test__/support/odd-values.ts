@@ -2,6 +2,8 @@
 
 const circular: any = { name: 'a', path: '/a' }
 circular.self = circular
+let deep: any = {}
+for (let levels = 0; levels < 10_000; levels++) deep = { name: 'a', path: '/a', deep }
 const revoked = Proxy.revocable({}, {})
 revoked.revoke()
 
@@ -41,6 +43,7 @@ export const oddValues: [string, any][] = [
   ['a promise', Promise.resolve(1)],
   ['a boxed number', Object(5)],
   ['a circular object', circular],
+  ['an object 10,000 levels deep', deep],
   ['a revoked proxy', revoked.proxy],
   ['a proxy whose traps throw', new Proxy({}, { get: () => { throw new Error('trap') }, ownKeys: () => { throw new Error('trap') } })],
   ['a getter that throws', { get name() { throw new Error('getter') }, get id() { throw new Error('getter') } }],
