@@ -98,7 +98,7 @@ pub enum Error {
     /// A migration failed, and the data was not put back to what it was before it.
     #[error("{0}")]
     NotPutBack(String),
-    #[error("{0} is longer than a string can be; read contents with createContentStream")]
+    #[error("{0} is longer than a string can be; divide it, or read and write contents as streams")]
     TooLarge(String),
     #[error("{0} was aborted; nothing was changed")]
     Aborted(&'static str),

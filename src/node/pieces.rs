@@ -32,13 +32,13 @@ impl Pieces {
 
     pub fn add(&mut self, list: PartsList) {
         let first = !std::mem::replace(&mut self.begun, true);
-        let piece = Answer::Parts(list.finish());
-        if !piece.fits() {
-            self.failure = Some(Error::TooLarge("the answer".into()));
-            return;
-        }
-        if let Some((was_first, piece)) = self.newest.replace((first, piece)) {
-            self.send(was_first, piece);
+        match Answer::Parts(list.finish()).fitting() {
+            Ok(piece) => {
+                if let Some((was_first, piece)) = self.newest.replace((first, piece)) {
+                    self.send(was_first, piece);
+                }
+            }
+            Err(failure) => self.failure = Some(failure),
         }
     }
 

@@ -51,6 +51,15 @@ impl Answer {
         }
     }
 
+    /// Returns the answer if it fits. A write asks this before it commits, so that it changes nothing if it cannot be
+    /// answered.
+    ///
+    /// # Errors
+    /// `TOO_LARGE`.
+    pub fn fitting(self) -> crate::engine::Result<Answer> {
+        if self.fits() { Ok(self) } else { Err(Error::TooLarge("the answer".into())) }
+    }
+
     pub fn to_js<'env>(&self, env: &'env Env) -> Result<JsAnswer<'env>> {
         Ok(match self {
             Answer::Nothing => Either3::A(Null),
@@ -150,8 +159,7 @@ impl Mailbox {
     }
 
     pub fn answer(&self, ticket: u32, result: crate::engine::Result<Answer>) {
-        self.post(match result {
-            Ok(answer) if !answer.fits() => Message::Failed(ticket, Error::TooLarge("the answer".into())),
+        self.post(match result.and_then(Answer::fitting) {
             Ok(answer) => Message::Answered(ticket, answer),
             Err(error) => Message::Failed(ticket, error),
         });

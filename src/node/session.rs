@@ -252,7 +252,7 @@ impl Session {
         let session = Arc::clone(self);
         let work = move |transaction: &mut Transaction<'_>| {
             session.mailbox.check_caller()?;
-            work(transaction)
+            work(transaction)?.fitting()
         };
         let request = Request::new(options, work, move |result| this.end(ticket, result)).unless(cancel);
         let next = {

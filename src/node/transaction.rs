@@ -30,7 +30,7 @@ impl NativeTransaction {
     ) {
         let interactive = Arc::clone(&self.interactive);
         session.read(ticket, move |database, options| {
-            interactive.step(database, Wait::at_most(options.lock_timeout), work)
+            interactive.step(database, Wait::at_most(options.lock_timeout), |tx| work(tx)?.fitting())
         });
     }
 }

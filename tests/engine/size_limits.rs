@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::support::{Fixture, Handle, READ, record, spec};
 use octoprompt_storage::engine::fs::OsFs;
-use octoprompt_storage::engine::{Database, DatabaseOptions, Durability, Error, Part, SizeLimits};
+use octoprompt_storage::engine::{
+    CollectionSpec, Database, DatabaseOptions, Durability, Error, Foreign, Part, SizeLimits, Transaction,
+};
 
 /// Names of this length make documents of 100 bytes or more, names of one letter shorter ones.
 const LONG: &str = "a name that takes so much room that its document is over the limit of a hundred";
@@ -78,6 +80,19 @@ fn a_document_too_large_for_a_journal_line_is_refused_and_changes_nothing() {
     let written = database.write(Durability::Full, |t| t.put(&spec("items.json"), 1.into(), text));
     assert_eq!(written.map_err(|error| error.code()), Err("INVALID_ARGUMENT"));
     assert_eq!(fixture.get(&database, 1), Some(record(1, "at the limit")));
+}
+
+#[test]
+fn a_document_too_large_to_be_read_as_a_whole_is_refused_unless_it_has_a_large_field() {
+    let fixture = Fixture::new();
+    let database = open(&fixture, SizeLimits { handed_out: LIMIT, ..SizeLimits::default() });
+    let [with, without] = [Some("content"), None].map(|large_field| {
+        let spec =
+            CollectionSpec { path: "other.json".into(), large_field, indexes: vec![], foreign: Foreign::Ask };
+        let put = |t: &mut Transaction<'_>| t.put(&Arc::new(spec), 1.into(), record(1, LONG).into_bytes());
+        database.write(Durability::Full, put).map_err(|error| error.code())
+    });
+    assert_eq!((with, without), (Ok(()), Err("INVALID_ARGUMENT")));
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Transaction<'_> {
         unique: bool,
     ) -> Result<bool> {
         if let Put::Text(document) = &put {
-            self.database.options.sizes.check_in_line(&document.text)?;
+            self.database.options.sizes.check_in_line(spec, &document.text)?;
         }
         let spec = &self.prepare(spec)?;
         let Some(existed) = self.replaces(spec, &id, &put)? else { return Ok(false) };
@@ -148,7 +148,7 @@ impl Transaction<'_> {
         unique: bool,
     ) -> Result<Vec<usize>> {
         let sizes = self.database.options.sizes;
-        documents.iter().try_for_each(|(_, document)| sizes.check_in_line(&document.text))?;
+        documents.iter().try_for_each(|(_, document)| sizes.check_in_line(spec, &document.text))?;
         let spec = &self.prepare(spec)?;
         let mut changed = Vec::with_capacity(documents.len());
         for (at, (id, document)) in documents.iter().enumerate() {

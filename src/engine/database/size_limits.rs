@@ -1,5 +1,6 @@
 //! How large documents may be.
 
+use super::CollectionSpec;
 use super::texts::{Part, part_len};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::Location;
@@ -36,9 +37,11 @@ impl SizeLimits {
     }
 
     /// # Errors
-    /// `INVALID_ARGUMENT` for a document that is too large for a line.
-    pub(super) fn check_in_line(&self, text: &[u8]) -> Result<()> {
-        check(text.len() as u64, self.in_line)
+    /// `INVALID_ARGUMENT` for a document that is too large for a line, or that nobody could read: what has no large field is
+    /// only handed out in one piece.
+    pub(super) fn check_in_line(&self, spec: &CollectionSpec, text: &[u8]) -> Result<()> {
+        let readable = if spec.large_field.is_none() { self.handed_out } else { self.in_line };
+        check(text.len() as u64, self.in_line.min(readable))
     }
 
     /// # Errors

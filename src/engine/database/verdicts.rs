@@ -58,7 +58,7 @@ impl Database {
         verdicts: &Verdicts,
         wait: Wait,
     ) -> Result<bool> {
-        let rule = |id: &DocumentId, _: &[u8]| stored_form(verdicts, id, self.options.sizes);
+        let rule = |id: &DocumentId, _: &[u8]| stored_form(spec, verdicts, id, self.options.sizes);
         if self.is_read_only() {
             return self.load_judged(&mut self.writer.lock(), spec, judged, &rule);
         }
@@ -109,10 +109,15 @@ impl Database {
     }
 }
 
-fn stored_form(verdicts: &Verdicts, id: &DocumentId, sizes: SizeLimits) -> Result<Vec<u8>> {
+fn stored_form(
+    spec: &CollectionSpec,
+    verdicts: &Verdicts,
+    id: &DocumentId,
+    sizes: SizeLimits,
+) -> Result<Vec<u8>> {
     match verdicts.get(id) {
         Some(Ok(text)) => {
-            sizes.check_in_line(text)?;
+            sizes.check_in_line(spec, text)?;
             check_document(text)?;
             Ok(json::compact(text).into_owned())
         }
