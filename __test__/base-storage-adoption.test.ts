@@ -117,6 +117,19 @@ describe('a file that the engine did not write', () => {
     await storage.close()
   }))
 
+  test('is noticed by the first read after clearCache, even if no stored record changed', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base })
+    await storage.delete((await storage.create({ name: 'one' })).id)
+    const other = new Things({ basePath: base })
+    await other.list()
+    await other.close()
+    assert.deepEqual(await storage.list(), [])
+    put(base, { 2: thing(2) })
+    storage.clearCache()
+    assert.deepEqual(Object.keys(await storage.readAll()), ['2'])
+    await storage.close()
+  }))
+
   test('is adopted each time it is written', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, cacheTTL: 1 })
     for (const name of ['first', 'second', 'third']) {

@@ -202,7 +202,7 @@ export abstract class BaseStorage<
    * written, the id is only known to be new in this process.
    */
   generateId(): number
-  /** Forgets what was read. Nothing that is stored changes. */
+  /** Forgets what was read, and has the next read check the file for edits. Nothing that is stored changes. */
   clearCache(): void
   getCacheStats(): CacheStats
   /**

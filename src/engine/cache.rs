@@ -33,6 +33,7 @@ pub struct Cache {
     store: RwLock<Store>,
     hits: AtomicU64,
     misses: AtomicU64,
+    clears: AtomicU64,
 }
 
 struct Store {
@@ -80,7 +81,8 @@ impl Store {
 
 impl Cache {
     pub fn new(limits: CacheLimits) -> Cache {
-        Cache { store: RwLock::new(Store::new(limits)), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+        let store = RwLock::new(Store::new(limits));
+        Cache { store, hits: AtomicU64::new(0), misses: AtomicU64::new(0), clears: AtomicU64::new(0) }
     }
 
     /// Raises the limits to those that another instance asks for. Cached entries are kept.
@@ -126,7 +128,13 @@ impl Cache {
     }
 
     pub fn clear(&self) {
+        self.clears.fetch_add(1, Ordering::Release);
         self.store.read().entries.invalidate_all();
+    }
+
+    /// Returns how often it was cleared.
+    pub fn clears(&self) -> u64 {
+        self.clears.load(Ordering::Acquire)
     }
 
     /// Counts one logical read as one hit or one miss, however many look-ups it took.

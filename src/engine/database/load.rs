@@ -319,6 +319,8 @@ impl Database {
             snapshot: snapshot.map(|(file, _)| file),
             seen: snapshot.map(|(_, seen)| seen),
             checked: Instant::now(),
+            // The cache may have been cleared since the file was opened, so the first read after any clearing looks again.
+            clears: 0,
         };
         let mut state = self.state.write();
         let collection = state.collection(&spec.path);
@@ -399,12 +401,16 @@ impl Database {
     /// written again.
     pub(super) fn notice_edit(&self, spec: &CollectionSpec) -> Result<()> {
         let path = spec.file(&self.directory);
+        let clears = self.cache.clears();
         let seen = self.fs.metadata(&path).at("look up", &path)?;
         let is_open = seen.is_none() && self.removed_file(spec)?.is_some();
         let mut state = self.state.write();
         let collection = state.collection(&spec.path);
         match &mut collection.content {
-            Content::Loaded(loaded) if loaded.seen == seen => loaded.checked = Instant::now(),
+            Content::Loaded(loaded) if loaded.seen == seen => {
+                loaded.checked = Instant::now();
+                loaded.clears = clears;
+            }
             // The next checkpoint writes the file again, from what is still known of it.
             Content::Loaded(loaded) if is_open && !loaded.dirty.is_empty() => {}
             Content::Loaded(_) => collection.unload(),

@@ -32,6 +32,9 @@ impl Database {
 
     /// How long the file need not be looked at for edits.
     pub(super) fn fresh_for(&self, loaded: &Loaded) -> Duration {
+        if loaded.clears != self.cache.clears() {
+            return Duration::ZERO;
+        }
         EDIT_CHECK
             .min(self.cache.ttl().max(Duration::from_millis(1)))
             .saturating_sub(loaded.checked.elapsed())

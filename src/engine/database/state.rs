@@ -102,6 +102,8 @@ pub struct Loaded {
     /// Metadata of the snapshot file when it was read: a difference hints that someone has edited it since.
     pub seen: Option<Metadata>,
     pub checked: Instant,
+    /// How often the cache had been cleared when the file was looked at.
+    pub clears: u64,
 }
 
 /// Milliseconds since 1970, for people to see.
