@@ -258,6 +258,22 @@ fn the_next_holder_removes_the_partial_copy_of_a_dead_holder() {
 }
 
 #[test]
+fn no_copy_remains_once_the_migration_of_a_dead_holder_is_undone() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    let before = process.see().expect("readable");
+    let held = hold(&process).expect("held");
+    let _copy = held.copy(None).expect("copied");
+    change(&mut process).expect("changed");
+    assert!(!copied_files(&fs).is_empty());
+    drop(held);
+    process.close();
+    let mut next = Process::start(&fs);
+    assert_eq!(next.see().expect("readable"), before);
+    assert!(fs.list_dir(Path::new("/base/data/.migration/before")).is_err());
+}
+
+#[test]
 fn after_a_successful_migration_others_can_write_and_no_copy_remains() {
     let fs = machine();
     let (mut process, mut other) = (Process::start(&fs), Process::start(&fs));

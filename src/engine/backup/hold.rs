@@ -30,7 +30,7 @@ use crate::engine::lock::{LONGEST_PAUSE, Wait};
 use crate::engine::order;
 
 /// The files of the rollback copy, in the folder of migrations.
-const BEFORE: &str = "before";
+pub(super) const BEFORE: &str = "before";
 
 /// The content of the intent: what the data was.
 #[derive(Serialize, Deserialize)]

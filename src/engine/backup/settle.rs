@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::alone::alone;
-use super::hold::{Intent, sources_in_place};
+use super::hold::{BEFORE, Intent, sources_in_place};
 use super::intent::{self, Found};
 use super::lock::MigrationLock;
 use super::manifest::Manifest;
@@ -39,12 +39,21 @@ fn is_pending(site: &Site) -> Result<bool> {
 
 /// Does the same for a caller that has the lock.
 pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Result<()> {
+    roll_forward(site, wait)?;
+    undo(site, wait)?;
+    // Without an intent nobody needs the copy. If it cannot be removed now, it is removed before the next one is made.
+    let _ = fs::remove_tree(&*site.fs(), &site.migration_directory().join(BEFORE));
+    Ok(())
+}
+
+/// Completes a replacement that was interrupted.
+fn roll_forward(site: &Site, wait: Wait) -> Result<()> {
     let fs = site.fs();
     // If putting back was interrupted, there are both intents, and this one says what to do.
     let path = site.restore_directory().join(INTENT);
     match intent::find::<Replacement>(&*fs, &path)? {
-        Found::Nothing => {}
-        Found::Done => intent::end(&*fs, &path)?,
+        Found::Nothing => Ok(()),
+        Found::Done => intent::end(&*fs, &path),
         Found::Open(replacement) => {
             check_paths(&path, replacement.paths())?;
             if !replacement.keeps_to_its_places(site) {
@@ -52,9 +61,14 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
                 return Err(Error::corrupt(&path, 0, problem));
             }
             let directories = site.databases_and(replacement.databases(), wait)?;
-            alone(site, &directories, wait, |owned| replacement.repeat(site, owned))?;
+            alone(site, &directories, wait, |owned| replacement.repeat(site, owned))
         }
     }
+}
+
+/// Puts back the data that an interrupted migration changed.
+fn undo(site: &Site, wait: Wait) -> Result<()> {
+    let fs = site.fs();
     let path = site.migration_directory().join(INTENT);
     match intent::find::<Intent>(&*fs, &path)? {
         Found::Nothing => Ok(()),
