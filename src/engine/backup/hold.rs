@@ -5,7 +5,7 @@
 //! work is undone ([`Hold::put_back`]). If the process dies before that, [`settle`](super::settle()) undoes the work.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -268,6 +268,7 @@ impl Hold {
         let mut entries = Vec::new();
         let mut collections: BTreeMap<String, Kind> = BTreeMap::new();
         let mut documents: BTreeMap<String, &Frozen> = BTreeMap::new();
+        let mut edited = Vec::new();
         // Records the databases that were opened since, so that they are found like all others.
         site.databases(self.wait())?;
         for (directory, at) in &self.directories(databases)? {
@@ -282,7 +283,12 @@ impl Hold {
                         documents.insert(file.clone(), frozen);
                         Some(Layout::Lines)
                     }
-                    CutContent::Edited(_) => return Err(not_current(&site.base.absolute(&file))),
+                    // It is judged when it is adopted, as it would have been without the newer documents.
+                    CutContent::Edited(frozen) => {
+                        edited.push(file.clone());
+                        documents.insert(file.clone(), frozen);
+                        None
+                    }
                 };
                 let (database, collection) = (path.clone(), collection.to_string());
                 collections.insert(file, Kind::Collection { database, collection, layout });
@@ -309,6 +315,10 @@ impl Hold {
             let Some((stored, Content { size, sha256, .. })) = copied else { continue };
             files.push(FileEntry { path, size, sha256, kind, stored: Some(stored) });
         }
+        for path in edited {
+            files.extend(self.copy_edit(&path, &mut spare)?);
+        }
+        files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         for unused in spare.rest() {
             let unused = before.join(unused);
             fs::remove_tree(&*fs, &unused).at("remove", &unused)?;
@@ -353,6 +363,21 @@ impl Hold {
         Ok((stored, write_documents(&self.site, frozen, &own, &to, &mut |_| Ok(()))?))
     }
 
+    /// Copies a file that a person edited before it had the newest documents. The copy of its collection has them, so what
+    /// they replace in the edit is put back beside the file.
+    fn copy_edit(&self, path: &str, spare: &mut Spare) -> Result<Option<FileEntry>> {
+        let (stored, to) = self.place(spare);
+        let copied = copy_file(&*self.site.fs(), &self.site.base.absolute(path), &to, &mut |_| Ok(()))?;
+        let path = format!("{path}.edited-{}", now_ms());
+        Ok(copied.map(|Content { size, sha256, .. }| FileEntry {
+            path,
+            size,
+            sha256,
+            kind: Kind::Foreign,
+            stored: Some(stored),
+        }))
+    }
+
     /// Returns a free place in the copy, with its name.
     fn place(&self, spare: &mut Spare) -> (String, PathBuf) {
         let stored = spare.next_name();
@@ -386,14 +411,6 @@ impl Drop for Hold {
             let _ = fs::remove_tree(&*self.site.fs(), &self.site.migration_directory().join(BEFORE));
         }
     }
-}
-
-fn not_current(file: &Path) -> Error {
-    Error::corrupt(
-        file,
-        0,
-        "it could not be brought up to date; see the warnings, and restore it from a backup",
-    )
 }
 
 /// Returns where the content of each file of the copy comes from; `from` is `None` if the file in place has it already.
