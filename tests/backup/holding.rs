@@ -258,24 +258,6 @@ fn the_next_holder_removes_the_partial_copy_of_a_dead_holder() {
 }
 
 #[test]
-fn an_edit_that_lacks_newer_documents_is_put_back_with_them_and_kept_beside() {
-    let fs = machine();
-    let edit = format!("{{\"1\":{}}}", crate::support::record(1, "edited"));
-    fs.write_file("/base/data/one/items.json", edit.as_bytes());
-    let mut process = Process::start(&fs);
-    let held = hold(&process).expect("held");
-    let copy = held.copy(None).expect("copied");
-    change(&mut process).expect("changed");
-    held.put_back(copy).expect("put back");
-    drop(held);
-    let seen = process.see().expect("readable");
-    assert_eq!(seen.documents[&(0, 0, 1)], crate::support::record(1, "edited"));
-    assert_eq!(seen.documents[&(0, 0, 4)], crate::support::record(4, "in the journal"));
-    let kept = seen.files.iter().filter(|(path, _)| path.starts_with("data/one/items.json.edited-"));
-    assert_eq!(kept.map(|(_, bytes)| &bytes[..]).collect::<Vec<_>>(), [edit.as_bytes()]);
-}
-
-#[test]
 fn no_copy_remains_once_the_migration_of_a_dead_holder_is_undone() {
     let fs = machine();
     let mut process = Process::start(&fs);

@@ -3,6 +3,7 @@
 mod bits;
 mod crashes;
 mod durable;
+mod edits;
 mod everywhere;
 mod failures;
 mod holding;

@@ -25,7 +25,7 @@ use crate::engine::database::{Cut, CutContent, Database, Frozen, Held, Mutant, Q
 use crate::engine::error::{Error, Holder, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::id::now_ms;
-use crate::engine::journal::Layout;
+use crate::engine::journal::{Layout, SnapshotRecord};
 use crate::engine::lock::{LONGEST_PAUSE, Wait};
 use crate::engine::order;
 
@@ -267,6 +267,7 @@ impl Hold {
         let (site, fs) = (&self.site, self.site.fs());
         let mut entries = Vec::new();
         let mut collections: BTreeMap<String, Kind> = BTreeMap::new();
+        let mut snapshots: BTreeMap<String, &[SnapshotRecord]> = BTreeMap::new();
         let mut documents: BTreeMap<String, &Frozen> = BTreeMap::new();
         let mut edited = Vec::new();
         // Records the databases that were opened since, so that they are found like all others.
@@ -277,7 +278,11 @@ impl Hold {
             for (collection, content) in &cut.collections {
                 let file = site.relative(&directory.join(&**collection))?;
                 let layout = match content {
-                    CutContent::File(states) => states.last().map(|state| state.layout),
+                    // The copied bytes tell whether the file is one of these.
+                    CutContent::File(states) => {
+                        snapshots.insert(file.clone(), states);
+                        None
+                    }
                     // This process has written since the checkpoint.
                     CutContent::Documents(frozen) => {
                         documents.insert(file.clone(), frozen);
@@ -307,12 +312,17 @@ impl Hold {
         fs::create_dirs(&*fs, &before).at("create", &before)?;
         let mut files = Vec::new();
         for path in inventory.files {
-            let kind = collections.get(&path).cloned().unwrap_or(Kind::Foreign);
+            let mut kind = collections.get(&path).cloned().unwrap_or(Kind::Foreign);
             let copied = match documents.get(&path) {
                 Some(frozen) => Some(self.write_documents(frozen, &path, &mut spare)?),
                 None => self.copy_file(&path, &kind, &mut spare)?,
             };
-            let Some((stored, Content { size, sha256, .. })) = copied else { continue };
+            let Some((stored, Content { size, sha256, hash })) = copied else { continue };
+            if let Kind::Collection { layout, .. } = &mut kind
+                && let Some(states) = snapshots.get(&path)
+            {
+                *layout = states.iter().find(|state| state.hash == hash).map(|state| state.layout);
+            }
             files.push(FileEntry { path, size, sha256, kind, stored: Some(stored) });
         }
         for path in edited {

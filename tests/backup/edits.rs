@@ -1,0 +1,38 @@
+//! Files that a person edited before a migration that is undone.
+
+use crate::holding::hold;
+use crate::support::record;
+use crate::world::{Process, change, machine};
+
+#[test]
+fn an_edit_that_nobody_has_asked_for_is_put_back_as_an_edit() {
+    let fs = machine();
+    let (file, edit) = ("/base/data/one/deep/7/items.json", format!("{{ \"2\": {} }}", record(2, "edited")));
+    fs.write_file(file, edit.as_bytes());
+    let mut process = Process::start(&fs);
+    let held = hold(&process).expect("held");
+    let copy = held.copy(None).expect("copied");
+    process.put((0, 0, 1), "changed").expect("changed");
+    held.put_back(copy).expect("put back");
+    drop(held);
+    assert_eq!(fs.read_file(file).as_deref(), Some(edit.as_bytes()));
+    assert_eq!(process.see().expect("readable").documents[&(0, 1, 2)], record(2, "edited"));
+}
+
+#[test]
+fn an_edit_that_lacks_newer_documents_is_put_back_with_them_and_kept_beside() {
+    let fs = machine();
+    let edit = format!("{{\"1\":{}}}", record(1, "edited"));
+    fs.write_file("/base/data/one/items.json", edit.as_bytes());
+    let mut process = Process::start(&fs);
+    let held = hold(&process).expect("held");
+    let copy = held.copy(None).expect("copied");
+    change(&mut process).expect("changed");
+    held.put_back(copy).expect("put back");
+    drop(held);
+    let seen = process.see().expect("readable");
+    assert_eq!(seen.documents[&(0, 0, 1)], record(1, "edited"));
+    assert_eq!(seen.documents[&(0, 0, 4)], record(4, "in the journal"));
+    let kept = seen.files.iter().filter(|(path, _)| path.starts_with("data/one/items.json.edited-"));
+    assert_eq!(kept.map(|(_, bytes)| &bytes[..]).collect::<Vec<_>>(), [edit.as_bytes()]);
+}
