@@ -79,7 +79,7 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
         Err(error) if declared || is_declared(site) => Err(error.with_unknown_outcome()),
         Err(error) => {
             // Everything is as it was before. What cannot be removed now is removed by the next restore.
-            let _ = fs::remove_tree(&*fs, &staged);
+            let _ = fs::remove_tree(&*fs, &site.restore_directory());
             for path in missing {
                 let _ = fs::remove_tree(&*fs, &path);
             }
