@@ -1,4 +1,4 @@
-//! Files that a person edited before a migration that is undone.
+//! Files that a person edited before a backup, or before a migration that is undone.
 
 use crate::holding::hold;
 use crate::support::record;
@@ -35,4 +35,27 @@ fn an_edit_that_lacks_newer_documents_is_put_back_with_them_and_kept_beside() {
     assert_eq!(seen.documents[&(0, 0, 4)], record(4, "in the journal"));
     let kept = seen.files.iter().filter(|(path, _)| path.starts_with("data/one/items.json.edited-"));
     assert_eq!(kept.map(|(_, bytes)| &bytes[..]).collect::<Vec<_>>(), [edit.as_bytes()]);
+}
+
+#[test]
+fn an_edit_that_lacks_newer_documents_is_no_snapshot_in_a_backup() {
+    let fs = machine();
+    let edit = format!("{{\"1\":{}}}", record(1, "edited"));
+    fs.write_file("/base/data/one/items.json", edit.as_bytes());
+    let mut process = Process::start(&fs);
+    process.back_up("one").expect("backed up");
+    let manifest = fs.read_file("/base/backups/one/manifest.json").expect("a manifest");
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+    let files = manifest["content"]["files"].as_array().expect("a list");
+    let is_snapshot = |path: &str| {
+        let file = files.iter().find(|file| file["path"] == path).expect("in the backup");
+        file.to_string().contains("\"lines\"")
+    };
+    assert!(is_snapshot("data/one/deep/7/items.json"));
+    // What is laid over the edit is kept, and the edit is judged when it is adopted.
+    assert!(!is_snapshot("data/one/items.json"));
+    process.restore("one").expect("restored");
+    let documents = process.see().expect("readable").documents;
+    assert_eq!(documents[&(0, 0, 1)], record(1, "edited"));
+    assert_eq!(documents[&(0, 0, 4)], record(4, "in the journal"));
 }

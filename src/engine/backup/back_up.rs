@@ -300,9 +300,11 @@ impl Collection {
                 let layout = layout_of(&*fs, states, &content, to, &from)?;
                 Ok((content, layout))
             }
-            CutContent::Documents(frozen) | CutContent::Edited(frozen) => {
+            CutContent::Documents(frozen) => {
                 Ok((write_documents(site, frozen, &from, to, &mut tick)?, Some(Layout::Lines)))
             }
+            // The edit in it is judged when it is adopted.
+            CutContent::Edited(frozen) => Ok((write_documents(site, frozen, &from, to, &mut tick)?, None)),
         }
     }
 }
