@@ -223,6 +223,21 @@ fn trusting_a_sync_repeated_after_a_failure_is_caught() {
     });
 }
 
+/// A sync fails, and the disk works again. Reopening heals, so what is written then must survive a power loss.
+#[test]
+fn rewriting_pages_that_a_failed_sync_left_is_caught() {
+    is_caught(Mutant::RewriteOverLostPages, |mutant| {
+        let is_sync = |call: &Call| matches!(call, Call::SyncData { .. });
+        let spoil =
+            |fs: &octoprompt_storage::engine::fs::SimFs| fs.fail_when(is_sync, Fault::Io, Repeat::Once);
+        let mut run = run_with_faults(machine(), &[Op::Put], mutant, spoil)?.run;
+        run.step(Op::Reopen)?;
+        run.step(Op::Put)?;
+        let moment = run.now();
+        report(&moment.snapshot.power_loss(&mut Extreme::Nothing), &run, run.allowed(&moment, true))
+    });
+}
+
 /// One process closes the database while another has it open. A third one opens it and must not believe that it is alone.
 #[test]
 fn deleting_lock_files_is_caught() {

@@ -1,6 +1,6 @@
 use std::io::ErrorKind;
 
-use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Fs, OpenMode, Repeat};
+use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Fs, OpenMode, Repeat, SimFs};
 
 use crate::{always, create, machine, open, outcomes, path};
 
@@ -105,20 +105,34 @@ fn a_failed_sync_leaves_the_file_length_unknown() {
 }
 
 #[test]
-fn bytes_rewritten_after_a_failed_sync_become_durable() {
+fn bytes_rewritten_after_a_failed_sync_become_durable_once_the_system_forgot_the_lost_ones() {
     let fs = machine();
     fs.write_file("/d/f", &[b'a'; 1024]);
     let file = open(&fs, "/d/f");
     file.write_at(&[b'b'; 1024], 0).unwrap();
     fs.fail_when(is_sync, Fault::Io, Repeat::Once);
     file.sync_data().unwrap_err();
+    let nothing = |fs: &SimFs| fs.power_loss(&mut Extreme::Nothing).read_file("/d/f").unwrap();
     file.write_at(b"b", 0).unwrap();
     file.sync_data().unwrap();
-    let after = fs.power_loss(&mut Extreme::Nothing).read_file("/d/f").unwrap();
-    assert_eq!(after, [[b'b'; 512], [b'a'; 512]].concat(), "only the sector that was written again");
-    file.write_at(&[b'b'; 1024], 0).unwrap();
+    assert_eq!(nothing(&fs), [b'a'; 1024]);
+    file.forget_cached();
+    assert_eq!(fs.read_file("/d/f").unwrap(), [b'a'; 1024], "the disk never got anything else");
+    file.write_at(b"b", 0).unwrap();
     file.sync_data().unwrap();
-    assert_eq!(outcomes(&fs, "/d/f"), always(&[b'b'; 1024]));
+    let written = [&b"b"[..], &[b'a'; 1023]].concat();
+    assert_eq!(outcomes(&fs, "/d/f"), always(&written));
+}
+
+#[test]
+fn bytes_that_are_still_to_be_written_are_not_forgotten() {
+    let fs = machine();
+    fs.write_file("/d/f", b"old");
+    let file = open(&fs, "/d/f");
+    file.write_at(b"new", 0).unwrap();
+    file.forget_cached();
+    file.sync_data().unwrap();
+    assert_eq!(outcomes(&fs, "/d/f"), always(b"new"));
 }
 
 #[test]

@@ -66,6 +66,8 @@ pub fn end(fs: &dyn Fs, path: &Path) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         other => other.at("open", path)?,
     };
+    // The sync of an earlier attempt may have failed.
+    file.forget_cached();
     file.write_at(&[Sealing::DONE], Sealing::OFFSET).at("write", path)?;
     file.sync_data().at("sync", path)?;
     // The file has no effect any more: if it stays or comes back, the next opening removes it.

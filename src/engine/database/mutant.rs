@@ -30,6 +30,8 @@ pub enum Mutant {
     AcknowledgeBeforeTip,
     /// A failed sync is tried again, and the second attempt is believed.
     RetryFailedSync,
+    /// Recovery writes uncertain lines over pages that a failed sync left in memory.
+    RewriteOverLostPages,
     /// The manifest of a backup, or the intent of a migration, is written before the files that it lists.
     ManifestBeforeFiles,
     /// Data is replaced without an intent.

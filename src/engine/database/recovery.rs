@@ -364,6 +364,10 @@ fn settle_tail(
         }
     }
     if !mutant(Mutant::ServeUnsyncedTail) {
+        // Pages that a failed sync left in memory may never reach the disk, however often they are written again.
+        if !mutant(Mutant::RewriteOverLostPages) {
+            newest.file.forget_cached();
+        }
         make_durable(fs, newest, position)?;
     }
     Ok(settled)

@@ -84,6 +84,8 @@ mod tests {
             self.whole.sync_data()
         }
 
+        fn forget_cached(&self) {}
+
         fn metadata(&self) -> io::Result<Metadata> {
             let whole = self.whole.metadata()?;
             let len = self.len.fetch_add(self.step, Ordering::Relaxed) + self.step;

@@ -40,6 +40,8 @@ impl File for MemoryFile {
         Ok(())
     }
 
+    fn forget_cached(&self) {}
+
     fn metadata(&self) -> io::Result<Metadata> {
         Ok(Metadata { kind: FileKind::File, identity: (0, 0), len: self.bytes.len() as u64, modified_ns: 0 })
     }

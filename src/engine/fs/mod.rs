@@ -127,6 +127,10 @@ pub trait File: Send + Sync {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Makes the content and its length durable.
     fn sync_data(&self) -> io::Result<()>;
+    /// Makes the system forget what it keeps of the file in memory and does not mean to write any more, as far as it can.
+    /// Where a write to the disk failed, the file then reads as the disk has it. Until then, ext4 may write such a page to
+    /// a block that it does not count as written: syncs succeed, and the bytes are zeros once the page leaves memory.
+    fn forget_cached(&self);
     fn metadata(&self) -> io::Result<Metadata>;
 }
 

@@ -350,6 +350,10 @@ impl File for OsFile {
         platform::sync_data(&self.file)
     }
 
+    fn forget_cached(&self) {
+        platform::forget_cached(&self.file);
+    }
+
     fn metadata(&self) -> io::Result<Metadata> {
         platform::look_at(&self.file)
     }

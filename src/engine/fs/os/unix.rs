@@ -207,6 +207,15 @@ pub fn sync_data(file: &fs::File) -> io::Result<()> {
     }
 }
 
+/// Only a hint to the system, which keeps pages that are still to be written or are in use elsewhere.
+#[cfg(target_os = "linux")]
+pub fn forget_cached(file: &fs::File) {
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn forget_cached(_: &fs::File) {}
+
 /// The name of the file system, by its `statfs` number, if its locks or mappings do not hold between machines.
 #[cfg(target_os = "linux")]
 pub fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {

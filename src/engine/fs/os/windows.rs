@@ -191,6 +191,8 @@ pub fn sync_data(file: &fs::File) -> io::Result<()> {
     }
 }
 
+pub fn forget_cached(_: &fs::File) {}
+
 fn open_to_write(file: &fs::File) -> io::Result<fs::File> {
     let share = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
     // SAFETY: the handle is open, and no pointer is passed.

@@ -1,6 +1,6 @@
 //! One file: what processes see, what the disk certainly holds, and what is between the two.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -38,6 +38,13 @@ enum Change {
 pub struct Unsynced {
     pub lengths: Vec<u64>,
     pub sectors: BTreeMap<u64, Vec<Sector>>,
+}
+
+impl Unsynced {
+    /// Returns this unless it leaves nothing in doubt.
+    fn into_doubt(self) -> Option<Arc<Unsynced>> {
+        (self.lengths.len() > 1 || !self.sectors.is_empty()).then(|| Arc::new(self))
+    }
 }
 
 fn sectors(start: u64, end: u64) -> Range<u64> {
@@ -95,19 +102,14 @@ impl FileNode {
         self.remember();
     }
 
-    /// Brings everything dirty to the disk, but not what an earlier failed sync marked clean, unless it was written again
-    /// since: the kernel no longer knows that it is missing.
+    /// Brings everything dirty to the disk, except for the sectors that an earlier sync failed to write. They stay in doubt
+    /// even if they were written again since, until [`FileNode::forget_cached`]: ext4 may write them to blocks that it does
+    /// not count as written.
     pub fn sync(&mut self) {
-        let doubt = self.doubt.take();
         let mut disk = self.live.clone();
-        if let Some(doubt) = doubt {
-            let mut left = Unsynced::clone(&doubt);
-            let mut content = self.clean.clone();
-            for change in &self.dirty {
-                for sector in change.apply(&mut content) {
-                    left.sectors.remove(&sector);
-                }
-            }
+        let left = self.unsynced();
+        if let (Some(doubt), Some(mut left)) = (self.doubt.take(), left) {
+            left.sectors.retain(|sector, _| doubt.sectors.contains_key(sector));
             // Data that is written again brings the length it needs with it.
             if self.dirty.is_empty() {
                 disk.set_len(self.durable.len());
@@ -117,13 +119,26 @@ impl FileNode {
             for (sector, candidates) in &left.sectors {
                 disk.put_sector(*sector, &candidates[0]);
             }
-            if left.lengths.len() > 1 || !left.sectors.is_empty() {
-                self.doubt = Some(Arc::new(left));
-            }
+            self.doubt = left.into_doubt();
         }
         self.durable = disk;
         self.clean = self.live.clone();
         self.dirty.clear();
+    }
+
+    /// Drops the pages that are not dirty from the page cache: what a failed sync did not write is gone, and is in doubt no
+    /// longer.
+    pub fn forget_cached(&mut self) {
+        let Some(doubt) = self.doubt.take() else { return };
+        let mut left = Unsynced::clone(&doubt);
+        let mut content = self.clean.clone();
+        let dirty: BTreeSet<u64> = self.dirty.iter().flat_map(|change| change.apply(&mut content)).collect();
+        left.sectors.retain(|sector, _| dirty.contains(sector));
+        for (sector, candidates) in doubt.sectors.iter().filter(|(sector, _)| !dirty.contains(sector)) {
+            self.live.put_sector(*sector, &candidates[0]);
+            self.clean.put_sector(*sector, &candidates[0]);
+        }
+        self.doubt = left.into_doubt();
     }
 
     /// Fails a sync: whatever was dirty counts as clean now, and nobody knows what of it is on the disk.

@@ -307,6 +307,15 @@ impl File for SimFile {
         )
     }
 
+    fn forget_cached(&self) {
+        // Not one of the calls that can fail.
+        self.0.fs.machine.with(|inner| {
+            if let Ok(ino) = inner.state.handle(self.0.id).map(|handle| handle.ino) {
+                inner.state.file_mut(ino).forget_cached();
+            }
+        });
+    }
+
     fn metadata(&self) -> io::Result<Metadata> {
         self.0.fs.call(Call::Metadata { path: self.0.path() }, |state, _| {
             let ino = state.handle(self.0.id)?.ino;
