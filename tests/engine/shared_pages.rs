@@ -1,5 +1,6 @@
-//! The file behind a shared page: every byte of it has its place on the disk before anyone touches the page, because on a
-//! full disk that touch would kill the process.
+//! The file behind a shared page: every byte of it has its place on the disk before anyone touches the page, and the system
+//! keeps it in memory, because on a full or broken disk that touch would kill the process.
+
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -43,4 +44,25 @@ fn a_short_or_sparse_file_is_fully_allocated_and_keeps_its_bytes() {
     let path = directory.path().join("part");
     File::create(&path).and_then(|file| file.write_all_at(&9_u64.to_ne_bytes(), 16)).expect("created");
     assert_eq!(OsFs.shared_page(&path, SIZE).expect("mapped").load(2), 9);
+}
+
+/// Whether this process may keep another page of memory from being dropped.
+fn may_lock() -> bool {
+    let page = memmap2::MmapMut::map_anon(SIZE).expect("memory");
+    page.lock().is_ok()
+}
+
+#[test]
+fn a_page_is_kept_in_memory() {
+    let directory = directory();
+    let path = directory.path().join("tip");
+    let _page = OsFs.shared_page(&path, SIZE).expect("mapped");
+    if !may_lock() {
+        return;
+    }
+    let maps = fs::read_to_string("/proc/self/smaps").expect("the mappings of this process");
+    let name = path.to_str().expect("a name in Unicode");
+    let mapping: Vec<&str> = maps.lines().skip_while(|line| !line.ends_with(name)).collect();
+    let locked = mapping.iter().find(|line| line.starts_with("Locked:")).expect("how much of it is locked");
+    assert_eq!(locked.split_whitespace().nth(1), Some("4"), "{locked}");
 }

@@ -143,6 +143,12 @@ pub fn make_writable(_: &memmap2::MmapRaw) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the system not drop the pages of a mapping, so that it never has to read them again from a disk that may have failed
+/// meanwhile. It may refuse, since a user may keep only so much memory (`ulimit -l`).
+pub fn keep_in_memory(map: &memmap2::MmapRaw) {
+    let _ = map.lock();
+}
+
 /// What is at a path; if `follow` is set, what a symlink there leads to.
 pub fn look_up(path: &Path, follow: bool) -> io::Result<Metadata> {
     let found = if follow { fs::metadata(path)? } else { fs::symlink_metadata(path)? };

@@ -191,6 +191,8 @@ pub fn sync_data(file: &fs::File) -> io::Result<()> {
     }
 }
 
+pub fn keep_in_memory(_: &memmap2::MmapRaw) {}
+
 pub fn forget_cached(_: &fs::File) {}
 
 fn open_to_write(file: &fs::File) -> io::Result<fs::File> {
