@@ -196,6 +196,37 @@ fn synced_lines_are_withdrawn_if_the_tip_then_has_no_disk_space() {
 }
 
 #[test]
+fn a_failed_sync_stores_nothing_in_a_tip_without_disk_space() {
+    let fs = machine();
+    let database = open(&fs);
+    assert_eq!(put(&database, Durability::Full, 1, "before"), Ok(()));
+    let other = fs.clone();
+    fs.before(
+        |call| matches!(call, Call::SyncData { .. }),
+        move || {
+            let broken = |call: &Call| matches!(call, Call::SyncData { .. } | Call::PreparePage { .. });
+            other.fail_when(broken, Fault::Quota { written: 0 }, Repeat::Forever);
+        },
+    );
+    let calls = fs.log().len();
+    assert_eq!(put(&database, Durability::Full, 2, "lost"), UNKNOWN);
+    let log = fs.log();
+    let since: Vec<_> = log[calls..].iter().skip_while(|entry| entry.error.is_none()).collect();
+    assert!(since.iter().any(|entry| matches!(entry.call, Call::PreparePage { .. })));
+    assert!(
+        !since.iter().any(|entry| matches!(entry.call, Call::Store { .. })),
+        "such a store ends the process"
+    );
+    fs.heal();
+    assert_eq!(put(&database, Durability::Full, 3, "later"), REFUSED);
+    assert!(has(&database, "items.json", 1), "reads go on");
+    drop(database);
+    let database = open(&fs);
+    assert_eq!(put(&database, Durability::Full, 4, "after opening again"), Ok(()));
+    assert_eq!([1, 3, 4].map(|id| has(&database, "items.json", id)), [true, false, true]);
+}
+
+#[test]
 fn opening_fails_without_disk_space_for_the_tip() {
     let fs = machine();
     assert_eq!(put(&open(&fs), Durability::Full, 1, "before"), Ok(()));

@@ -314,6 +314,8 @@ pub struct Database {
     migrating: AtomicBool,
     /// Whether the files that this engine has open were replaced by others.
     replaced: AtomicBool,
+    /// Whether a sync failed when the tip had no room to say so.
+    poisoned: AtomicBool,
     queue: Queue<Request>,
     linger: Linger,
     cache: Cache,

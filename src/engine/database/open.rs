@@ -184,6 +184,7 @@ impl Database {
             checkpointing: Mutex::new(Checkpointing { lock: checkpoint, kept: None }),
             migrating: AtomicBool::new(false),
             replaced: AtomicBool::new(false),
+            poisoned: AtomicBool::new(false),
             queue: Queue::new(),
             linger: Linger::default(),
             warnings: Mutex::default(),

@@ -233,7 +233,7 @@ impl Database {
     /// Fails if a sync has failed. After that, nothing may be written or said to be durable. A sync may fail while the
     /// write lock is held, so this is checked before each write and not only when the lock is taken.
     pub(super) fn check_poison(&self) -> Result<()> {
-        match self.tip_slot()?.poisoned {
+        match self.poisoned.load(Ordering::Acquire) || self.tip_slot()?.poisoned {
             true => Err(Error::Poisoned { path: self.directory.clone() }),
             false => Ok(()),
         }
@@ -346,10 +346,15 @@ impl Database {
     }
 
     /// Marks the tip after a failed sync: what is on disk is unknown, and a second sync would claim success without
-    /// having written.
+    /// having written. On a full disk the tip may have no room for the mark, and storing it would end the process. Then this
+    /// process alone refuses to write. Others cannot write before there is room, and what this one left behind the tip is
+    /// cut and synced before they do.
     pub(super) fn poison(&self, error: Error) -> Error {
-        if let (Some(tip), Ok(slot)) = (&self.tip, self.tip_slot()) {
-            tip.write(TipSlot { poisoned: true, ..slot });
+        match (&self.tip, self.tip_slot()) {
+            (Some(tip), Ok(slot)) if tip.prepare().is_ok() => {
+                tip.write(TipSlot { poisoned: true, ..slot });
+            }
+            _ => self.poisoned.store(true, Ordering::Release),
         }
         error.with_unknown_outcome()
     }
