@@ -317,8 +317,8 @@ fn layout_of(
     copy: &Path,
     original: &Path,
 ) -> Result<Option<Layout>> {
-    if let Some(state) = states.iter().find(|state| state.hash == content.hash) {
-        return Ok(Some(state.layout));
+    if let Some(layout) = content.layout_among(states) {
+        return Ok(Some(layout));
     }
     let file = fs.open(copy, OpenMode::Read).at("open", copy)?;
     let bytes = read_all(&*file).at("read", copy)?;

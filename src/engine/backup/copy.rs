@@ -11,6 +11,7 @@ use crate::engine::checksum::{FileHash, FileHasher};
 use crate::engine::database::{CutContent, Frozen, Mutant};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, Fs, OpenMode};
+use crate::engine::journal::{Layout, SnapshotRecord};
 
 /// How many bytes are read at once.
 const CHUNK: usize = 1 << 20;
@@ -23,6 +24,13 @@ pub struct Content {
     pub sha256: String,
     /// As in catalogs.
     pub hash: FileHash,
+}
+
+impl Content {
+    /// Returns the layout of the snapshot among these that has this content; `None` if it is none of them.
+    pub fn layout_among(&self, snapshots: &[SnapshotRecord]) -> Option<Layout> {
+        snapshots.iter().find(|snapshot| snapshot.hash == self.hash).map(|snapshot| snapshot.layout)
+    }
 }
 
 #[derive(Default)]

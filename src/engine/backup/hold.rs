@@ -25,12 +25,15 @@ use crate::engine::database::{Cut, CutContent, Database, Frozen, Held, Mutant, Q
 use crate::engine::error::{Error, Holder, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::id::now_ms;
-use crate::engine::journal::{Layout, SnapshotRecord};
+use crate::engine::journal::Layout;
 use crate::engine::lock::{LONGEST_PAUSE, Wait};
 use crate::engine::order;
 
 /// The files of the rollback copy, in the folder of migrations.
-pub(super) const BEFORE: &str = "before";
+const BEFORE: &str = "before";
+
+/// A copied file: its name in the copy, and what it holds.
+type Copied = (String, Content);
 
 /// The content of the intent: what the data was.
 #[derive(Serialize, Deserialize)]
@@ -266,10 +269,7 @@ impl Hold {
     ) -> Result<Manifest> {
         let (site, fs) = (&self.site, self.site.fs());
         let mut entries = Vec::new();
-        let mut collections: BTreeMap<String, Kind> = BTreeMap::new();
-        let mut snapshots: BTreeMap<String, &[SnapshotRecord]> = BTreeMap::new();
-        let mut documents: BTreeMap<String, &Frozen> = BTreeMap::new();
-        let mut edited = Vec::new();
+        let mut collections: BTreeMap<String, (String, String, &CutContent)> = BTreeMap::new();
         // Records the databases that were opened since, so that they are found like all others.
         site.databases(self.wait())?;
         for (directory, at) in &self.directories(databases)? {
@@ -277,26 +277,7 @@ impl Hold {
             let path = site.relative(directory)?;
             for (collection, content) in &cut.collections {
                 let file = site.relative(&directory.join(&**collection))?;
-                let layout = match content {
-                    // The copied bytes tell whether the file is one of these.
-                    CutContent::File(states) => {
-                        snapshots.insert(file.clone(), states);
-                        None
-                    }
-                    // This process has written since the checkpoint.
-                    CutContent::Documents(frozen) => {
-                        documents.insert(file.clone(), frozen);
-                        Some(Layout::Lines)
-                    }
-                    // It is judged when it is adopted, as it would have been without the newer documents.
-                    CutContent::Edited(frozen) => {
-                        edited.push(file.clone());
-                        documents.insert(file.clone(), frozen);
-                        None
-                    }
-                };
-                let (database, collection) = (path.clone(), collection.to_string());
-                collections.insert(file, Kind::Collection { database, collection, layout });
+                collections.insert(file, (path.clone(), collection.to_string(), content));
             }
             entries.push(DatabaseEntry { path, id: cut.id, seq: cut.seq });
         }
@@ -312,21 +293,18 @@ impl Hold {
         fs::create_dirs(&*fs, &before).at("create", &before)?;
         let mut files = Vec::new();
         for path in inventory.files {
-            let mut kind = collections.get(&path).cloned().unwrap_or(Kind::Foreign);
-            let copied = match documents.get(&path) {
-                Some(frozen) => Some(self.write_documents(frozen, &path, &mut spare)?),
-                None => self.copy_file(&path, &kind, &mut spare)?,
+            let (kind, copied) = match collections.get(&path) {
+                Some((database, collection, content)) => {
+                    let (copied, layout) = self.copy_collection(content, &path, &mut spare)?;
+                    if matches!(content, CutContent::Edited(_)) {
+                        files.extend(self.copy_edit(&path, &mut spare)?);
+                    }
+                    let (database, collection) = (database.clone(), collection.clone());
+                    (Kind::Collection { database, collection, layout }, Some(copied))
+                }
+                None => (Kind::Foreign, self.copy_file(&path, true, &mut spare)?),
             };
-            let Some((stored, Content { size, sha256, hash })) = copied else { continue };
-            if let Kind::Collection { layout, .. } = &mut kind
-                && let Some(states) = snapshots.get(&path)
-            {
-                *layout = states.iter().find(|state| state.hash == hash).map(|state| state.layout);
-            }
-            files.push(FileEntry { path, size, sha256, kind, stored: Some(stored) });
-        }
-        for path in edited {
-            files.extend(self.copy_edit(&path, &mut spare)?);
+            files.extend(copied.map(|copied| entry(path, kind, copied)));
         }
         files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         for unused in spare.rest() {
@@ -345,15 +323,37 @@ impl Hold {
         })
     }
 
-    /// Copies a file, unless an earlier copy of it can be reused. Returns `None` if the file is not there and need not be.
-    fn copy_file(&self, path: &str, kind: &Kind, spare: &mut Spare) -> Result<Option<(String, Content)>> {
-        let (fs, from) = (self.site.fs(), self.site.base.absolute(path));
-        let Some(current) = content_of(&*fs, &from)? else {
-            if *kind == Kind::Foreign {
-                return Ok(None);
+    /// Copies the file of a collection, or writes what belongs in it, and returns the layout of the copy if it is a snapshot.
+    fn copy_collection(
+        &self,
+        content: &CutContent,
+        path: &str,
+        spare: &mut Spare,
+    ) -> Result<(Copied, Option<Layout>)> {
+        match content {
+            CutContent::File(states) => {
+                let missing = || {
+                    let path = self.site.base.absolute(path);
+                    Error::corrupt(&path, 0, format!("the file is missing; {WAYS_OUT}"))
+                };
+                let copied = self.copy_file(path, false, spare)?.ok_or_else(missing)?;
+                let layout = copied.1.layout_among(states);
+                Ok((copied, layout))
             }
-            return Err(Error::corrupt(&from, 0, format!("the file is missing; {WAYS_OUT}")));
-        };
+            // This process has written since the checkpoint.
+            CutContent::Documents(frozen) => {
+                Ok((self.write_documents(frozen, path, spare)?, Some(Layout::Lines)))
+            }
+            // It is judged when it is adopted, as it would have been without the newer documents.
+            CutContent::Edited(frozen) => Ok((self.write_documents(frozen, path, spare)?, None)),
+        }
+    }
+
+    /// Copies a file, unless an earlier copy of it can be reused. Returns `None` if the file is not there. A foreign file may
+    /// be written meanwhile.
+    fn copy_file(&self, path: &str, is_foreign: bool, spare: &mut Spare) -> Result<Option<Copied>> {
+        let (fs, from) = (self.site.fs(), self.site.base.absolute(path));
+        let Some(current) = content_of(&*fs, &from)? else { return Ok(None) };
         if let Some(stored) = spare.take(path, &current) {
             return Ok(Some((stored, current)));
         }
@@ -361,13 +361,13 @@ impl Hold {
         match copy_file(&*fs, &from, &to, &mut |_| Ok(()))? {
             Some(copied) if copied == current => Ok(Some((stored, copied))),
             // Its owner is still writing: what was copied is as good as what was there a moment ago.
-            copied if *kind == Kind::Foreign => Ok(copied.map(|copied| (stored, copied))),
+            copied if is_foreign => Ok(copied.map(|copied| (stored, copied))),
             _ => Err(Error::Conflict(format!("{} changed while it was copied", from.display()))),
         }
     }
 
     /// Copies a collection whose file lacks what this process wrote since the checkpoint.
-    fn write_documents(&self, frozen: &Frozen, path: &str, spare: &mut Spare) -> Result<(String, Content)> {
+    fn write_documents(&self, frozen: &Frozen, path: &str, spare: &mut Spare) -> Result<Copied> {
         let (stored, to) = self.place(spare);
         let own = self.site.base.absolute(path);
         Ok((stored, write_documents(&self.site, frozen, &own, &to, &mut |_| Ok(()))?))
@@ -378,14 +378,8 @@ impl Hold {
     fn copy_edit(&self, path: &str, spare: &mut Spare) -> Result<Option<FileEntry>> {
         let (stored, to) = self.place(spare);
         let copied = copy_file(&*self.site.fs(), &self.site.base.absolute(path), &to, &mut |_| Ok(()))?;
-        let path = format!("{path}.edited-{}", now_ms());
-        Ok(copied.map(|Content { size, sha256, .. }| FileEntry {
-            path,
-            size,
-            sha256,
-            kind: Kind::Foreign,
-            stored: Some(stored),
-        }))
+        let beside = format!("{path}.edited-{}", now_ms());
+        Ok(copied.map(|content| entry(beside, Kind::Foreign, (stored, content))))
     }
 
     /// Returns a free place in the copy, with its name.
@@ -417,10 +411,19 @@ impl Drop for Hold {
             database.release();
         }
         if !self.held.migrating.load(Ordering::Acquire) {
-            // Nobody needs the copy. If it cannot be removed now, it is removed before the next one is made.
-            let _ = fs::remove_tree(&*self.site.fs(), &self.site.migration_directory().join(BEFORE));
+            remove_copy(&self.site);
         }
     }
+}
+
+/// Removes the rollback copy, which nobody needs any more. If that is impossible now, it is removed before the next one is
+/// made.
+pub(super) fn remove_copy(site: &Site) {
+    let _ = fs::remove_tree(&*site.fs(), &site.migration_directory().join(BEFORE));
+}
+
+fn entry(path: String, kind: Kind, (stored, content): Copied) -> FileEntry {
+    FileEntry { path, size: content.size, sha256: content.sha256, kind, stored: Some(stored) }
 }
 
 /// Returns where the content of each file of the copy comes from; `from` is `None` if the file in place has it already.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::alone::alone;
-use super::hold::{BEFORE, Intent, sources_in_place};
+use super::hold::{Intent, remove_copy, sources_in_place};
 use super::intent::{self, Found};
 use super::lock::MigrationLock;
 use super::manifest::Manifest;
@@ -41,8 +41,7 @@ fn is_pending(site: &Site) -> Result<bool> {
 pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Result<()> {
     roll_forward(site, wait)?;
     undo(site, wait)?;
-    // Without an intent nobody needs the copy. If it cannot be removed now, it is removed before the next one is made.
-    let _ = fs::remove_tree(&*site.fs(), &site.migration_directory().join(BEFORE));
+    remove_copy(site);
     Ok(())
 }
 
