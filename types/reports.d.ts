@@ -23,8 +23,10 @@ export type ProblemCode =
   | 'SNAPSHOT_CHANGED'
   /** A collection's file is not a JSON map, or something that is not a file is in its place. */
   | 'SNAPSHOT_DAMAGED'
-  /** A document cannot be read. */
+  /** A document is not valid JSON, or not what was written. */
   | 'DOCUMENT_DAMAGED'
+  /** The system cannot read a collection's file, or a document in a journal. */
+  | 'UNREADABLE'
   /** A document is stored under a key that is not its own id. */
   | 'ID_MISMATCH'
   /** The number of documents in memory differs from that in the files. */

@@ -4,6 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
 
+/// The error numbers for too many open files, of the system or of the process.
+#[cfg(unix)]
+const TOO_MANY_OPEN_FILES: &[i32] = &[23, 24];
+#[cfg(windows)]
+const TOO_MANY_OPEN_FILES: &[i32] = &[4];
+
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Whether a failed write may have changed anything.
@@ -174,6 +180,15 @@ impl Error {
             os_error: error.raw_os_error(),
             message: error.to_string(),
             outcome: None,
+        }
+    }
+
+    /// Returns whether the process or the system is short of memory or open files, which says nothing about the file.
+    pub fn is_shortage(&self) -> bool {
+        match self {
+            Error::Io { kind: io::ErrorKind::OutOfMemory, .. } => true,
+            Error::Io { os_error: Some(code), .. } => TOO_MANY_OPEN_FILES.contains(code),
+            _ => false,
         }
     }
 

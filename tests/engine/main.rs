@@ -37,6 +37,7 @@ mod stats;
 #[cfg(unix)]
 mod superuser;
 mod transactions;
+mod unreadable_files;
 mod verified_journals;
 mod verify;
 mod write_calls;

@@ -11,7 +11,10 @@ use crate::engine::checksum::FileHash;
 use crate::engine::database::large_snapshot::LargeSnapshot;
 use crate::engine::database::load::{is_known, scan};
 use crate::engine::database::state::{Change, Content, matching};
-use crate::engine::database::{collection_file, texts::read_pieces};
+use crate::engine::database::{
+    collection_file,
+    texts::{ReadFailure, read_pieces},
+};
 use crate::engine::document::DocumentId;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{FileBytes, FileKind, Fs, list_if_there};
@@ -35,6 +38,8 @@ pub enum FileState {
     Missing,
     /// What is in its place is not a file, but a directory, for example.
     Obstructed,
+    /// There is one, but it cannot be read.
+    Unreadable,
 }
 
 /// A collection, examined.
@@ -97,6 +102,24 @@ pub enum Texts {
     Forgotten,
 }
 
+/// Like [`examine`], without texts; a file that cannot be read is a problem of its collection.
+pub fn survey(fs: &dyn Fs, directory: &Path, path: &str, journals: &Journals) -> Result<Examined> {
+    match examine(fs, directory, path, journals, Texts::Forgotten) {
+        Err(error) => match Problem::unreadable(path, &error) {
+            Some(problem) => examine_without_file(path, FileState::Unreadable, problem, journals),
+            None => Err(error),
+        },
+        Ok(mut examined) => {
+            examined.forget();
+            Ok(examined)
+        }
+    }
+}
+
+/// Examines a collection.
+///
+/// # Errors
+/// `IO_ERROR`, `ABORTED`.
 pub fn examine(
     fs: &dyn Fs,
     directory: &Path,
@@ -109,7 +132,10 @@ pub fn examine(
     if let Some(metadata) = fs.metadata(&file).at("look up", &file)?
         && metadata.kind != FileKind::File
     {
-        return examine_obstructed(path, journals);
+        let message =
+            "what is in its place is not a file; move it elsewhere, then repair or restore a backup";
+        let problem = Problem::new(ProblemCode::SnapshotDamaged, path, message);
+        return examine_without_file(path, FileState::Obstructed, problem, journals);
     }
     if texts == Texts::Forgotten
         && let Some(examined) = examine_in_pieces(fs, &file, path, journals)?
@@ -135,17 +161,21 @@ pub fn examine(
     Ok(examined)
 }
 
-/// Examines a collection without its file.
-fn examine_obstructed(path: &str, journals: &Journals) -> Result<Examined> {
-    let message = "what is in its place is not a file; move it elsewhere, then repair or restore a backup";
+/// Examines what the journals have of a collection whose file is of no use.
+fn examine_without_file(
+    path: &str,
+    state: FileState,
+    problem: Problem,
+    journals: &Journals,
+) -> Result<Examined> {
     let mut examined = Examined {
         path: path.to_owned(),
-        state: FileState::Obstructed,
+        state,
         size: 0,
         bytes: FileBytes::default(),
         scanned: BTreeMap::new(),
         documents: 0,
-        problems: vec![Problem::new(ProblemCode::SnapshotDamaged, path, message)],
+        problems: vec![problem],
     };
     examined.check_documents(journals)?;
     Ok(examined)
@@ -236,7 +266,7 @@ fn find_documents(path: &str, state: &FileState, bytes: &[u8], problems: &mut Ve
         },
         FileState::Foreign => scan_map(bytes).unwrap_or_default(),
         FileState::Broken => salvage(bytes),
-        FileState::Absent | FileState::Missing | FileState::Obstructed => Vec::new(),
+        FileState::Absent | FileState::Missing | FileState::Obstructed | FileState::Unreadable => Vec::new(),
     }
 }
 
@@ -346,8 +376,12 @@ impl Examined {
                     judge.finish(id).map(|(code, text)| Problem::new(code, &*self.path, text).of(id)),
                 ),
                 Err(failure) => {
+                    let code = match failure {
+                        ReadFailure::Changed => ProblemCode::DocumentDamaged,
+                        ReadFailure::Io(_) => ProblemCode::Unreadable,
+                    };
                     let message = format!("its text in the journal cannot be read: {failure}");
-                    problems.push(Problem::new(ProblemCode::DocumentDamaged, &*self.path, message).of(id));
+                    problems.push(Problem::new(code, &*self.path, message).of(id));
                 }
             }
         }

@@ -25,7 +25,7 @@ use super::fs::Fs;
 use super::lock::Wait;
 use super::migration::StateFile;
 use crate::engine::order;
-use collections::{files, known_collections};
+use collections::{files, known_collections, survey};
 pub use strays::{BEFORE_REPAIR, is_index_checkpoint};
 use strays::{is_set_aside, strays};
 
@@ -54,8 +54,7 @@ pub fn verify(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<VerifyRe
         let mut found = Vec::new();
         let mut bytes = 0;
         for path in paths {
-            let mut examined = examine(&**fs, directory, path, &journals, Texts::Forgotten)?;
-            examined.forget();
+            let examined = survey(&**fs, directory, path, &journals)?;
             bytes += examined.size.max(SMALL_FILE);
             found.push(examined);
             if bytes >= journals.bytes {
@@ -111,9 +110,7 @@ impl Survey {
             found.iter().filter(|path| path.ends_with(".json") && !known.contains(*path) && !dropped(path));
         let mut collections = Vec::with_capacity(known.len());
         for path in known.iter().chain(unused) {
-            let mut examined = examine(fs, directory, path, &journals, Texts::Forgotten)?;
-            examined.forget();
-            collections.push(examined);
+            collections.push(survey(fs, directory, path, &journals)?);
         }
         if !cut.alone {
             let suspicious = collections.iter().filter(|examined| examined.is_suspicious());

@@ -46,6 +46,7 @@ pub enum ProblemCode {
     IndexMismatch,
     UniqueViolation,
     RecordDamaged,
+    Unreadable,
     NotAdopted,
     SetAside,
     CutBytes,
@@ -72,6 +73,7 @@ impl ProblemCode {
             ProblemCode::IndexMismatch => "INDEX_MISMATCH",
             ProblemCode::UniqueViolation => "UNIQUE_VIOLATION",
             ProblemCode::RecordDamaged => "RECORD_DAMAGED",
+            ProblemCode::Unreadable => "UNREADABLE",
             ProblemCode::NotAdopted => "NOT_ADOPTED",
             ProblemCode::SetAside => "SET_ASIDE",
             ProblemCode::CutBytes => "CUT_BYTES",
@@ -92,7 +94,8 @@ impl ProblemCode {
             | ProblemCode::DocumentDamaged
             | ProblemCode::CountMismatch
             | ProblemCode::IndexMismatch
-            | ProblemCode::RecordDamaged => Severity::Error,
+            | ProblemCode::RecordDamaged
+            | ProblemCode::Unreadable => Severity::Error,
             ProblemCode::Poisoned
             | ProblemCode::SnapshotChanged
             | ProblemCode::IdMismatch
@@ -161,6 +164,17 @@ impl Problem {
             }
             _ => None,
         }
+    }
+
+    /// Returns the problem of a collection's file that cannot be read; `None` for errors that say nothing about the file.
+    pub fn unreadable(path: &str, error: &Error) -> Option<Problem> {
+        if !matches!(error, Error::Io { .. }) || error.is_shortage() {
+            return None;
+        }
+        let message = format!(
+            "{error}; check its permissions and the disk. If it is lost, move it elsewhere, then restore it from a backup, or repair to keep what the journals have of it"
+        );
+        Some(Problem::new(ProblemCode::Unreadable, path, message))
     }
 
     /// Returns the problem of a file beside the databases that cannot be read or understood; `None` for errors that say
