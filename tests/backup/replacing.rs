@@ -104,6 +104,25 @@ fn writes_are_refused_while_an_intent_that_could_not_be_withdrawn_remains() {
     process.put((0, 0, 70), "written on").expect("writes go on");
 }
 
+#[test]
+fn what_a_restore_staged_in_vain_is_removed_by_the_next_backup() {
+    let fs = machine();
+    let (mut process, before) = changed(&fs);
+    let ends = |call: &Call| {
+        matches!(call, Call::SyncDir { .. } | Call::RemoveFile { .. })
+            && call.path().starts_with("/base/data/.restore/files")
+    };
+    process.fs.fail_when(ends, Fault::Io, Repeat::Forever);
+    process.restore("one").expect_err("the staged files cannot be made durable");
+    let left = Path::new("/base/data/.restore");
+    assert!(fs.metadata(left).expect("looked up").is_some());
+    process.fs.heal();
+    process.back_up("two").expect("made");
+    assert!(fs.metadata(left).expect("looked up").is_none());
+    process.restore("one").expect("restored");
+    assert_eq!(process.see().expect("readable"), before);
+}
+
 /// A machine on which a restore died before it put a file into place.
 fn interrupted() -> SimFs {
     let fs = machine();

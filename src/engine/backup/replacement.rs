@@ -299,7 +299,7 @@ impl Replacement {
             intent::end(&*fs, &site.base.absolute(path))?;
         }
         intent::end(&*fs, &Replacement::intent(site))?;
-        // What is left belongs to nobody: the next restore removes it.
+        // What is left belongs to nobody: it is removed before the next backup.
         let _ = fs::remove_tree(&*fs, &site.restore_directory());
         Ok(())
     }

@@ -78,7 +78,7 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
         // The data is replaced, or the next opening replaces it.
         Err(error) if declared || is_declared(site) => Err(error.with_unknown_outcome()),
         Err(error) => {
-            // Everything is as it was before. What cannot be removed now is removed by the next restore.
+            // Everything is as it was before. What was staged and cannot be removed now is removed before the next backup.
             let _ = fs::remove_tree(&*fs, &site.restore_directory());
             for path in missing {
                 let _ = fs::remove_tree(&*fs, &path);

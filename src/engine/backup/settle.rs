@@ -42,6 +42,8 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
     roll_forward(site, wait)?;
     undo(site, wait)?;
     remove_copy(site);
+    // Without an intent, nobody needs what a restore staged that died or failed before it had one.
+    let _ = fs::remove_tree(&*site.fs(), &site.restore_directory());
     Ok(())
 }
 
