@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::support::READ;
 use crate::support::simulated::{DIRECTORY, machine, open};
-use crate::support::{Handle, READ};
+use octoprompt_storage::engine::fs::SimFs;
 use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexSpec, IndexType};
 use octoprompt_storage::engine::query::Query;
-use octoprompt_storage::engine::{CollectionSpec, Foreign};
+use octoprompt_storage::engine::{CollectionSpec, Durability, Foreign, Result, Transaction};
 use serde_json::{Value, json};
 
 fn spec(path: &str, kind: IndexType, fields: &[&str], sparse: bool) -> Arc<CollectionSpec> {
@@ -95,8 +96,44 @@ fn queries() -> Vec<Value> {
     queries.collect()
 }
 
-fn ids(database: &Handle, spec: &Arc<CollectionSpec>, query: &Query) -> Vec<u64> {
-    let texts = database.documents(spec, query, READ).expect("answered");
+/// The kinds of indexes, the first of which is none.
+const INDEXES: [(IndexType, &[&str], bool); 10] = [
+    (IndexType::Hash, &[], false),
+    (IndexType::Hash, &["a"], false),
+    (IndexType::Hash, &["a"], true),
+    (IndexType::Btree, &["a"], false),
+    (IndexType::Btree, &["a"], true),
+    (IndexType::Inverted, &["a"], false),
+    (IndexType::Hash, &["a", "b"], false),
+    (IndexType::Hash, &["a", "b"], true),
+    (IndexType::Btree, &["a.0"], false),
+    (IndexType::Hash, &["a.0"], false),
+];
+
+fn parsed_queries() -> Vec<(Value, Query)> {
+    let parsed = |query: Value| {
+        let parsed = Query::from_json(query.to_string().as_bytes()).expect("a query");
+        (query, parsed)
+    };
+    queries().into_iter().map(parsed).collect()
+}
+
+/// Returns the specs of a collection for each kind of index, each with its file, which holds these documents. They are
+/// written to the file, because a write of a document that an index would leave out is refused.
+fn specs(fs: &SimFs, number: usize, documents: Vec<Value>) -> Vec<Arc<CollectionSpec>> {
+    let map = documents.into_iter().enumerate().map(|(id, mut document)| {
+        document["id"] = id.into();
+        (id.to_string(), document)
+    });
+    let map = Value::Object(map.collect()).to_string();
+    let specs = INDEXES
+        .iter()
+        .enumerate()
+        .map(|(at, (kind, fields, sparse))| spec(&format!("{number}-{at}.json"), *kind, fields, *sparse));
+    specs.inspect(|spec| fs.write_file(Path::new(DIRECTORY).join(&*spec.path), map.as_bytes())).collect()
+}
+
+fn ids(texts: &[Arc<[u8]>]) -> Vec<u64> {
     let id =
         |text: &[u8]| serde_json::from_slice::<Value>(text).expect("JSON")["id"].as_u64().expect("an id");
     texts.iter().map(|text| id(text)).collect()
@@ -106,42 +143,45 @@ fn ids(database: &Handle, spec: &Arc<CollectionSpec>, query: &Query) -> Vec<u64>
 fn an_index_never_changes_the_result_of_a_query() {
     let fs = machine();
     let database = open(&fs);
-    let indexes: [(IndexType, &[&str], bool); 10] = [
-        (IndexType::Hash, &[], false),
-        (IndexType::Hash, &["a"], false),
-        (IndexType::Hash, &["a"], true),
-        (IndexType::Btree, &["a"], false),
-        (IndexType::Btree, &["a"], true),
-        (IndexType::Inverted, &["a"], false),
-        (IndexType::Hash, &["a", "b"], false),
-        (IndexType::Hash, &["a", "b"], true),
-        (IndexType::Btree, &["a.0"], false),
-        (IndexType::Hash, &["a.0"], false),
-    ];
-    let queries: Vec<(Value, Query)> = queries()
-        .into_iter()
-        .map(|query| (query.clone(), Query::from_json(query.to_string().as_bytes()).expect("a query")))
-        .collect();
+    let queries = parsed_queries();
     for (number, documents) in collections().into_iter().enumerate() {
-        let specs = indexes
-            .iter()
-            .enumerate()
-            .map(|(at, (kind, fields, sparse))| spec(&format!("{number}-{at}.json"), *kind, fields, *sparse));
-        let specs: Vec<Arc<CollectionSpec>> = specs.collect();
-        // Written to the file, because a write of a document that an index would leave out is refused.
-        let map = documents.into_iter().enumerate().map(|(id, mut document)| {
-            document["id"] = id.into();
-            (id.to_string(), document)
-        });
-        let map = Value::Object(map.collect()).to_string();
-        for spec in &specs {
-            fs.write_file(Path::new(DIRECTORY).join(&*spec.path), map.as_bytes());
-        }
+        let specs = specs(&fs, number, documents);
         for (text, query) in &queries {
-            let expected = ids(&database, &specs[0], query);
-            for (spec, index) in specs.iter().zip(&indexes).skip(1) {
-                assert_eq!(ids(&database, spec, query), expected, "{text} with {index:?}");
+            let ids = |spec| ids(&database.documents(spec, query, READ).expect("answered"));
+            let expected = ids(&specs[0]);
+            for (spec, index) in specs.iter().zip(&INDEXES).skip(1) {
+                assert_eq!(ids(spec), expected, "{text} with {index:?}");
             }
         }
+    }
+}
+
+/// Puts the documents several times, in another order than in the file, and deletes some.
+fn change(tx: &mut Transaction<'_>, spec: &Arc<CollectionSpec>, documents: &[Value]) -> Result<()> {
+    let again = documents.iter().cycle().skip(1).take(7 * documents.len()).cloned().enumerate();
+    for (id, mut document) in again {
+        document["id"] = id.into();
+        tx.put(spec, (id as u64).into(), document.to_string().into_bytes())?;
+    }
+    [3_u64, 40].into_iter().try_for_each(|id| tx.delete(spec, id.into()).map(drop))
+}
+
+#[test]
+fn an_index_never_changes_the_result_of_a_query_in_a_transaction_that_changed_much() {
+    let fs = machine();
+    let database = open(&fs);
+    for (number, documents) in collections().into_iter().take(4).enumerate() {
+        let specs = specs(&fs, number, documents.clone());
+        let compare = move |tx: &mut Transaction<'_>| {
+            specs.iter().try_for_each(|spec| change(tx, spec, &documents))?;
+            for (text, query) in parsed_queries() {
+                let expected = ids(&tx.documents(&specs[0], &query)?);
+                for (spec, index) in specs.iter().zip(&INDEXES).skip(1) {
+                    assert_eq!(ids(&tx.documents(spec, &query)?), expected, "{text} with {index:?}");
+                }
+            }
+            Ok(())
+        };
+        database.write(Durability::Full, compare).expect("written");
     }
 }

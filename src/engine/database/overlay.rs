@@ -136,6 +136,11 @@ impl Overlay {
         })
     }
 
+    /// Returns all of these indexes, in the order of the spec.
+    pub fn indexes(&self) -> Vec<&Index> {
+        (0..self.indexes.len()).map(|at| self.index(at)).collect()
+    }
+
     pub fn set(&mut self, id: DocumentId, pending: Option<Pending>) {
         let before = self.documents.get(&id);
         for (at, index) in self.indexes.iter_mut().enumerate() {

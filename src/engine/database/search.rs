@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::file_table::FileTable;
-use super::overlay::Pending;
+use super::overlay::{Overlay, Pending, Put};
 use super::read::ReadOptions;
 use super::texts::{Part, ReadFailure, read_run};
 use super::transaction::Transaction;
@@ -13,6 +13,7 @@ use crate::engine::cancel;
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, Entry, Location};
 use crate::engine::error::{Error, Result};
+use crate::engine::index::Index;
 use crate::engine::query::{Candidates, Plan, Query, Rank};
 
 /// How many documents are read between two checks whether the caller has given up or has enough.
@@ -21,6 +22,9 @@ const STEP: usize = cancel::STEP;
 const KEPT_BYTES: usize = 8 << 20;
 /// Matches that are not needed are dropped once there are more than this.
 const SURPLUS: usize = 4096;
+/// A query looks at all that its transaction has changed of a collection, if that are at most so many documents. Building the
+/// indexes of these documents costs more than looking at them once, but later queries and writes keep and use them.
+const READ_THROUGH: usize = 64;
 
 /// What a query is run over: a stable state, and what a transaction changed of it.
 pub(super) struct Search<'a> {
@@ -31,7 +35,14 @@ pub(super) struct Search<'a> {
     /// The entries come in the order of the answer.
     pub ordered: bool,
     /// These count instead of the entries with the same ids.
-    pub changed: Option<&'a BTreeMap<DocumentId, Pending>>,
+    pub changed: Option<Changed<'a>>,
+}
+
+/// What a transaction changed of a collection.
+pub(super) struct Changed<'a> {
+    documents: &'a BTreeMap<DocumentId, Pending>,
+    /// What it put that may be part of the answer.
+    puts: Vec<(&'a DocumentId, &'a Put)>,
 }
 
 pub(super) enum Entries {
@@ -60,6 +71,26 @@ enum Source {
 pub(super) struct Found {
     pub texts: Vec<Arc<[u8]>>,
     pub scanned: usize,
+}
+
+impl<'a> Changed<'a> {
+    fn of(overlay: &'a Overlay, query: &Query) -> Result<Changed<'a>> {
+        let documents = &overlay.documents;
+        let candidates = if documents.len() > READ_THROUGH {
+            let indexes = overlay.indexes();
+            Plan::of(query, &indexes, documents.len(), false).candidates(&indexes)?
+        } else {
+            Candidates::All
+        };
+        let put = |(id, pending): (&'a DocumentId, &'a Pending)| Some((id, pending.new.as_ref()?));
+        let puts = match candidates {
+            Candidates::All => documents.iter().filter_map(put).collect(),
+            Candidates::Some(ids) => {
+                ids.iter().filter_map(|id| documents.get_key_value(id)).filter_map(put).collect()
+            }
+        };
+        Ok(Changed { documents, puts })
+    }
 }
 
 impl Entries {
@@ -108,9 +139,10 @@ impl Database {
         for attempt in 0.. {
             cancel::check()?;
             let planned = self.with_loaded(spec, options, |state, loaded| {
-                let plan = Plan::of(query, &loaded.indexes, loaded.documents.len(), true);
-                let entries = Entries::of(plan.candidates(&loaded.indexes)?, &loaded.documents);
-                let described = plan.describe(query, &loaded.indexes);
+                let indexes: Vec<&Index> = loaded.indexes.iter().collect();
+                let plan = Plan::of(query, &indexes, loaded.documents.len(), true);
+                let entries = Entries::of(plan.candidates(&indexes)?, &loaded.documents);
+                let described = plan.describe(query, &indexes);
                 Ok::<_, Error>((plan.is_ordered(), entries, Arc::clone(&state.files), described))
             })?;
             let (ordered, entries, files, described) = planned?;
@@ -151,14 +183,15 @@ impl Transaction<'_> {
             let state = self.database.state.read();
             let entries = match state.loaded(&spec.path).filter(|_| !dropped) {
                 Some(loaded) => {
-                    let plan = Plan::of(query, &loaded.indexes, loaded.documents.len(), false);
-                    Entries::of(plan.candidates(&loaded.indexes)?, &loaded.documents)
+                    let indexes: Vec<&Index> = loaded.indexes.iter().collect();
+                    let plan = Plan::of(query, &indexes, loaded.documents.len(), false);
+                    Entries::of(plan.candidates(&indexes)?, &loaded.documents)
                 }
                 None => Entries::Some(Vec::new()),
             };
             (entries, Arc::clone(&state.files))
         };
-        let changed = overlay.map(|overlay| &overlay.documents);
+        let changed = overlay.map(|overlay| Changed::of(overlay, query)).transpose()?;
         let search = Search { spec, query, files, entries, ordered: false, changed };
         match search.run() {
             Ok(found) => Ok(found.texts),
@@ -191,7 +224,8 @@ impl Search<'_> {
 
     /// Whether the first matches found are the first of the answer.
     fn finds_in_order(&self) -> bool {
-        (self.ordered || !self.query.has_order()) && self.changed.is_none_or(BTreeMap::is_empty)
+        (self.ordered || !self.query.has_order())
+            && self.changed.as_ref().is_none_or(|changed| changed.documents.is_empty())
     }
 }
 
@@ -208,9 +242,8 @@ impl Matches<'_> {
     /// Looks at what the transaction put itself.
     fn add_changed(&mut self, returned: Part) -> Result<usize> {
         let query = self.search.query;
-        let documents = self.search.changed.into_iter().flatten();
         let mut scanned = 0;
-        for (id, put) in documents.filter_map(|(id, pending)| Some((id, pending.new.as_ref()?))) {
+        for (id, put) in self.search.changed.iter().flat_map(|changed| &changed.puts) {
             let document = put.whole()?;
             scanned += 1;
             if query.condition().holds(&document.text) {
@@ -231,7 +264,9 @@ impl Matches<'_> {
         examined: Part,
     ) -> std::result::Result<usize, SearchFailure> {
         let search = self.search;
-        let replaced = |id: &DocumentId| search.changed.is_some_and(|changed| changed.contains_key(id));
+        let replaced = |id: &DocumentId| {
+            search.changed.as_ref().is_some_and(|changed| changed.documents.contains_key(id))
+        };
         let mut entries = entries.filter(|(id, _)| !replaced(id));
         let needed = search.query.needed();
         let mut scanned = 0;

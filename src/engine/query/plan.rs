@@ -65,7 +65,7 @@ pub enum Candidates {
 impl Plan {
     /// Picks the index that returns the fewest documents, and prefers one with unique keys if two return equally many. With
     /// `in_order`, an index may also be picked for its order. O(indexes × conditions).
-    pub fn of(query: &Query, indexes: &[Index], documents: usize, in_order: bool) -> Plan {
+    pub fn of(query: &Query, indexes: &[&Index], documents: usize, in_order: bool) -> Plan {
         let (access, estimated) = access(&query.condition, indexes, documents);
         let mut plan = Plan { access, estimated, ordered: None };
         if in_order && let [order] = query.order.as_slice() {
@@ -78,7 +78,7 @@ impl Plan {
         &mut self,
         path: &FieldPath,
         direction: Direction,
-        indexes: &[Index],
+        indexes: &[&Index],
         documents: usize,
     ) {
         let serves = |at: usize| {
@@ -108,7 +108,7 @@ impl Plan {
     }
 
     /// O(documents found · log n).
-    pub fn candidates(&self, indexes: &[Index]) -> Result<Candidates> {
+    pub fn candidates(&self, indexes: &[&Index]) -> Result<Candidates> {
         let Some(direction) = self.ordered else { return candidates(&self.access, indexes) };
         let Access::Range { index, range } = &self.access else { return candidates(&self.access, indexes) };
         let mut groups = indexes[*index].groups(range.0.as_ref(), range.1.as_ref())?;
@@ -120,7 +120,7 @@ impl Plan {
     }
 
     /// Returns the plan as data: `{ kind, index?, keys?, range?, of?, sort, estimated }`.
-    pub fn describe(&self, query: &Query, indexes: &[Index]) -> serde_json::Value {
+    pub fn describe(&self, query: &Query, indexes: &[&Index]) -> serde_json::Value {
         let mut described = describe(&self.access, indexes);
         let sort = match (query.has_order(), self.ordered) {
             (true, Some(_)) => "index",
@@ -138,7 +138,7 @@ impl Plan {
     }
 }
 
-fn describe(access: &Access, indexes: &[Index]) -> serde_json::Value {
+fn describe(access: &Access, indexes: &[&Index]) -> serde_json::Value {
     let name = |at: &usize| indexes.get(*at).map(|index| index.spec().config.name.clone());
     let bound = |bound: &Bound<IndexKey>| match bound {
         Bound::Unbounded => None,
@@ -170,7 +170,7 @@ fn describe(access: &Access, indexes: &[Index]) -> serde_json::Value {
     }
 }
 
-fn candidates(access: &Access, indexes: &[Index]) -> Result<Candidates> {
+fn candidates(access: &Access, indexes: &[&Index]) -> Result<Candidates> {
     let sets = |of: &[Access]| -> Result<Option<Vec<BTreeSet<DocumentId>>>> {
         let mut sets = Vec::with_capacity(of.len());
         for access in of {
@@ -207,11 +207,11 @@ fn candidates(access: &Access, indexes: &[Index]) -> Result<Candidates> {
 }
 
 /// Returns the best way to find a superset of the documents that meet the condition, and the number of documents it returns.
-fn access(condition: &Condition, indexes: &[Index], documents: usize) -> (Access, usize) {
+fn access(condition: &Condition, indexes: &[&Index], documents: usize) -> (Access, usize) {
     let mut required = Vec::new();
     condition.each_required(&mut |condition| required.push(condition));
     let mut ways: Vec<(Access, usize)> = Vec::new();
-    for (at, index) in indexes.iter().enumerate() {
+    for (at, &index) in indexes.iter().enumerate() {
         let way = match index.spec().extractor {
             _ if !is_usable(index) => None,
             Extractor::Fields => through_index(at, index, &required),
