@@ -124,6 +124,19 @@ fn reads_and_checkpoints_fail_once_the_directory_was_removed() {
 }
 
 #[test]
+fn a_collection_asked_for_after_the_directory_was_removed_is_not_called_damaged() {
+    let fs = machine();
+    let database = open(&fs);
+    assert_eq!(put(&database, 1), Ok(()));
+    database.checkpoint(Wait::at_most(Duration::from_secs(1))).expect("checkpointed");
+    drop(database);
+    let database = open(&fs);
+    files(&fs, Path::new(DIRECTORY)).into_iter().for_each(|(path, _)| fs.remove(path));
+    assert_eq!(has(&database, 1), Err("IO_ERROR"));
+    assert!(sentence(&database).contains("open it again"), "{}", sentence(&database));
+}
+
+#[test]
 fn verifying_fails_once_the_tip_was_replaced() {
     let fs = machine();
     let database = open(&fs);

@@ -115,7 +115,12 @@ impl Database {
                 Ok(false) => self.load_documents(writer, spec),
                 other => other,
             };
-            if overtaken == MOST_OVERTAKEN || !matches!(loaded, Err(Error::Corrupt { .. })) {
+            if !matches!(loaded, Err(Error::Corrupt { .. })) {
+                return loaded;
+            }
+            // If the directory is gone or another one is in its place, that is what must be reported.
+            self.check_tip()?;
+            if overtaken == MOST_OVERTAKEN {
                 return loaded;
             }
             // A checkpoint of another process may have removed a document's file since we looked at the journal.
