@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use octoprompt_storage::engine::fs::{Fault, Repeat, SimFs};
+use octoprompt_storage::engine::fs::{Extreme, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{Database, DatabaseOptions, Error, WarningCode};
 
 const MARK: &str = "/base/.storage/owner";
@@ -42,7 +42,7 @@ fn the_first_process_is_warned_and_a_second_one_is_refused() {
 fn a_mark_of_a_process_on_another_machine_refuses_opening() {
     let fs = machine();
     let first = open(&fs.process()).expect("the first one opens");
-    let elsewhere = fs.snapshot().kill();
+    let elsewhere = fs.snapshot().power_loss(&mut Extreme::Everything);
     elsewhere.set_network("NFS", "two");
     let error = open(&elsewhere).err().map(|error| error.to_string()).unwrap_or_default();
     let error = error.replace(std::path::MAIN_SEPARATOR, "/");
@@ -58,6 +58,16 @@ fn the_mark_of_a_killed_process_does_not_block_its_own_machine() {
     let first = open(&fs).expect("the first one opens");
     let next = fs.kill();
     open(&next).expect("the next one opens");
+    drop(first);
+}
+
+#[test]
+fn the_mark_of_a_killed_process_does_not_block_another_container_of_its_machine() {
+    let fs = machine();
+    let first = open(&fs).expect("the first one opens");
+    fs.set_network("NFS", "container");
+    assert_eq!(code(open(&fs.process())), Some("UNSUPPORTED_FILESYSTEM"));
+    open(&fs.kill()).expect("the next one opens");
     drop(first);
 }
 
