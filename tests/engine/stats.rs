@@ -196,6 +196,20 @@ fn files_that_hold_no_current_document_are_closed() {
     assert_eq!(stats(&database).open_files, before + 1);
 }
 
+#[test]
+fn the_file_of_a_dropped_collection_is_closed_at_once() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let before = stats(&database).open_files;
+    fixture.put(&database, 1, "x");
+    fixture.checkpoint(&database);
+    fixture.put(&database, 1, "y");
+    assert_eq!(stats(&database).open_files, before + 1);
+    let items = fixture.spec();
+    database.write(Durability::Os, move |tx| tx.drop_collection(&items)).expect("dropped");
+    assert_eq!(stats(&database).open_files, before);
+}
+
 /// Keeps the events that are reported to it.
 #[derive(Default)]
 struct Listener(Mutex<Vec<Event>>);

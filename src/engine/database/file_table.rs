@@ -102,6 +102,11 @@ impl FileTable {
         }
     }
 
+    /// Forgets a file, which closes once nobody reads it any more.
+    pub fn forget(&mut self, id: FileId) {
+        self.files.remove(&id);
+    }
+
     /// How many files are open.
     pub fn open_count(&self) -> usize {
         self.files.keys().filter(|id| self.if_open(**id).is_some()).count()

@@ -386,7 +386,12 @@ impl State {
         let collection = self.collection(path);
         collection.renew_version();
         collection.before = None;
-        collection.content = match std::mem::take(&mut collection.content) {
+        let before = std::mem::take(&mut collection.content);
+        let snapshot = match &before {
+            Content::Loaded(loaded) => loaded.snapshot,
+            Content::Unloaded(_) => None,
+        };
+        collection.content = match before {
             Content::Loaded(loaded) => Content::Loaded(Loaded {
                 indexes: loaded.indexes.iter().map(Index::empty_like).collect(),
                 documents: DocumentMap::default(),
@@ -395,8 +400,12 @@ impl State {
                 seen: None,
                 ..loaded
             }),
-            _ => Content::default(),
+            Content::Unloaded(_) => Content::default(),
         };
+        // Where a file that is open cannot really be removed, neither can its directory: NFS and FUSE rename it.
+        if let Some(snapshot) = snapshot {
+            self.files_mut().forget(snapshot);
+        }
     }
 
     /// Forgets removals at these paths, above or below them: the paths belong to documents again, and the removals are
