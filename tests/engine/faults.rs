@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::simulated::{checkpoint, machine, name, open, put, remove, reserved, try_open};
 use crate::support::{READ, record, spec};
-use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, SimFs};
+use octoprompt_storage::engine::fs::{Call, Extreme, Fault, OpenMode, Repeat, SimFs};
 use octoprompt_storage::engine::{Database, Durability, Part, Transaction, Wait, WarningCode};
 
 #[test]
@@ -109,6 +109,25 @@ fn a_read_only_disk_serves_files_that_the_engine_did_not_write() {
     let (to, text) = (spec("a.json"), record(3, "c").into_bytes());
     let written = database.write(Durability::Full, move |t| t.put(&to, 3.into(), text));
     assert_eq!(written.map_err(|error| error.code()), Err("IO_ERROR"));
+}
+
+#[test]
+fn a_refused_write_names_the_file_that_may_not_be_written() {
+    let fs = machine();
+    put(&open(&fs), "a.json", 1, "x");
+    let is_journal = |path: &Path| path.ends_with(".storage/journal-000000000001.jsonl");
+    let denied = Fault::Kind(std::io::ErrorKind::PermissionDenied);
+    fs.fail_when(
+        move |call| matches!(call, Call::Open { path, mode: OpenMode::ReadWrite } if is_journal(path)),
+        denied,
+        Repeat::Forever,
+    );
+    let database = open(&fs);
+    assert_eq!(name(&database, "a.json", 1), Ok(Some("x".into())));
+    let (to, text) = (spec("a.json"), record(2, "y").into_bytes());
+    let error = database.write(Durability::Full, move |t| t.put(&to, 2.into(), text)).expect_err("refused");
+    assert_eq!(error.code(), "IO_ERROR");
+    assert!(error.to_string().contains("journal-000000000001.jsonl failed: permission denied"), "{error}");
 }
 
 #[test]

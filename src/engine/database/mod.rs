@@ -308,6 +308,8 @@ pub struct Database {
     state: RwLock<State>,
     /// How far the journal is acknowledged by any process; `None` if the directory is read-only.
     tip: Option<Tip>,
+    /// Why the directory is read-only, if it is.
+    refusal: Option<String>,
     writer: Mutex<Writer>,
     checkpointing: Mutex<Checkpointing>,
     /// Whether this process changes the data in a way that an intent on disk will undo: see `TipSlot::migrating`.

@@ -47,10 +47,12 @@ impl Database {
     ) -> Result<Arc<Database>> {
         let begun = Instant::now();
         let (database, alone) = match Database::open_for_writing(Arc::clone(&fs), directory, options, wait) {
-            Err(Error::Io {
-                kind: io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem,
-                ..
-            }) => (Database::open_read_only(fs, directory, options)?, false),
+            Err(
+                error @ Error::Io {
+                    kind: io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem,
+                    ..
+                },
+            ) => (Database::open_read_only(fs, directory, options, error.to_string())?, false),
             other => other?,
         };
         database.publish_opened(alone, begun);
@@ -110,7 +112,8 @@ impl Database {
         let Recovered { state, journal, read_only } = recovered;
         if read_only {
             // No lock is kept, so that another opener can recover it once that is possible.
-            let database = Database::assemble_read_only(fs, directory, options, state);
+            let refusal = "what a crash left in its journal could not be cut off".to_owned();
+            let database = Database::assemble_read_only(fs, directory, options, state, refusal);
             warnings.into_iter().for_each(|(code, message)| database.warn(code, message));
             return Ok((database, true));
         }
@@ -123,7 +126,7 @@ impl Database {
             directory,
             options,
             state,
-            Some(tip),
+            Ok(tip),
             Writer { files: Some(files), ..Writer::default() },
             Some(checkpoint),
         );
@@ -142,15 +145,20 @@ impl Database {
     }
 
     /// Opens the database for reading. Where nothing can be written, nothing is recovered either: the journals are read
-    /// up to the last good line.
-    fn open_read_only(fs: Arc<dyn Fs>, directory: &Path, options: DatabaseOptions) -> Result<Arc<Database>> {
+    /// up to the last good line. `refusal` says why nothing can be written.
+    fn open_read_only(
+        fs: Arc<dyn Fs>,
+        directory: &Path,
+        options: DatabaseOptions,
+        refusal: String,
+    ) -> Result<Arc<Database>> {
         let reserved = directory.join(RESERVED);
         let known = match fs.metadata(&reserved).at("look up", &reserved)? {
             Some(_) => read(&fs, directory)?,
             None => None,
         };
         let state = known.unwrap_or_else(State::empty);
-        Ok(Database::assemble_read_only(fs, directory, options, state))
+        Ok(Database::assemble_read_only(fs, directory, options, state, refusal))
     }
 
     fn assemble_read_only(
@@ -158,8 +166,9 @@ impl Database {
         directory: &Path,
         options: DatabaseOptions,
         state: State,
+        refusal: String,
     ) -> Arc<Database> {
-        Database::assemble(fs, directory, options, state, None, Writer::default(), None)
+        Database::assemble(fs, directory, options, state, Err(refusal), Writer::default(), None)
     }
 
     fn assemble(
@@ -167,11 +176,15 @@ impl Database {
         directory: &Path,
         options: DatabaseOptions,
         mut state: State,
-        tip: Option<Tip>,
+        tip: std::result::Result<Tip, String>,
         writer: Writer,
         checkpoint: Option<ProcessLock>,
     ) -> Arc<Database> {
         state.recent = RecentChanges::starting_after(state.position.seq);
+        let (tip, refusal) = match tip {
+            Ok(tip) => (Some(tip), None),
+            Err(refusal) => (None, Some(refusal)),
+        };
         Arc::new_cyclic(|this| Database {
             number: ENGINES.fetch_add(1, Ordering::Relaxed),
             fs,
@@ -180,6 +193,7 @@ impl Database {
             options,
             state: RwLock::new(state),
             tip,
+            refusal,
             writer: Mutex::new(writer),
             checkpointing: Mutex::new(Checkpointing { lock: checkpoint, kept: None }),
             migrating: AtomicBool::new(false),

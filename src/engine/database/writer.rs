@@ -108,7 +108,9 @@ impl Database {
     }
 
     pub(super) fn read_only_error(&self) -> Error {
-        let error = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+        let reason = self.refusal.as_deref().unwrap_or("nothing may be written there");
+        let reason = format!("it was opened for reading only, because {reason}");
+        let error = io::Error::new(io::ErrorKind::ReadOnlyFilesystem, reason);
         Error::io("write to read-only directory", &self.directory, &error)
     }
 
