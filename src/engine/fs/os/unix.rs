@@ -252,9 +252,15 @@ pub fn host() -> String {
 }
 
 pub fn is_writable(directory: &Path) -> io::Result<bool> {
-    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    use rustix::fs::{Access, AtFlags, CWD, access, accessat};
     use rustix::io::Errno;
-    match accessat(CWD, directory, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+    let wanted = Access::WRITE_OK | Access::EXEC_OK;
+    // A container whose runtime is older than `faccessat2` answers EPERM to that call, whatever it is asked.
+    let asked = match accessat(CWD, directory, wanted, AtFlags::EACCESS) {
+        Err(Errno::PERM) => access(directory, wanted),
+        answer => answer,
+    };
+    match asked {
         Ok(()) => Ok(true),
         Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Ok(false),
         // What cannot be told beforehand shows when it is tried.
