@@ -156,7 +156,7 @@ impl Fs for OsFs {
         let identity = platform::look_at(&file)?.identity;
         // Where the disk cannot read the page, this says so. Touching the page would end the process.
         platform::read_at(&file, &mut vec![0; len], 0)?;
-        let map = Arc::new(memmap2::MmapOptions::new().len(len).map_raw(&file)?);
+        let map = Arc::new(memmap2::MmapOptions::new().len(len).map_raw(&file).map_err(platform::unmapped)?);
         platform::keep_in_memory(&map);
         let stays = platform::writes_in_place(&file)?;
         Ok(Arc::new(OsSharedPage { map, words: len / 8, stays, file, path: path.to_path_buf(), identity }))

@@ -1,8 +1,8 @@
 //! What Linux and macOS each do in their own way.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::engine::fs::{Identity, Metadata};
@@ -141,6 +141,16 @@ pub fn make_writable(map: &memmap2::MmapRaw) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 pub fn make_writable(_: &memmap2::MmapRaw) -> io::Result<()> {
     Ok(())
+}
+
+/// Says what to do where a file cannot be shared memory: 9p without a cache answers EINVAL, FUSE without one ENODEV.
+pub fn unmapped(error: io::Error) -> io::Error {
+    use rustix::io::Errno;
+    let reason = "this file system cannot share memory between processes (mmap); mount it with a cache (9p: cache=mmap, FUSE: without direct_io), or use a local disk";
+    match Errno::from_io_error(&error) {
+        Some(Errno::INVAL | Errno::NODEV) => io::Error::new(ErrorKind::Unsupported, reason),
+        _ => error,
+    }
 }
 
 /// Makes the system not drop the pages of a mapping, so that it never has to read them again from a disk that may have failed

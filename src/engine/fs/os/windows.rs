@@ -70,6 +70,11 @@ pub fn open_unfollowed(options: &mut fs::OpenOptions, path: &Path) -> io::Result
     }
 }
 
+/// Every file system that is known can map files.
+pub fn unmapped(error: io::Error) -> io::Error {
+    error
+}
+
 /// Does nothing: permissions are inherited from the directory.
 pub fn give_to_owner_of_directory(_: &fs::File, _: &Path) {}
 
