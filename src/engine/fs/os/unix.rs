@@ -279,17 +279,26 @@ pub fn is_writable(directory: &Path) -> io::Result<bool> {
     }
 }
 
-/// Copies the mode, and the owner if this process may give files away.
+/// Copies the mode, and the owner and the group as far as this process may give files away.
 pub fn copy_permissions(like: &Path, path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::chown;
     let metadata = fs::metadata(like)?;
     let own = fs::metadata(path)?;
     if (own.uid(), own.gid()) != (metadata.uid(), metadata.gid()) {
-        match std::os::unix::fs::chown(path, Some(metadata.uid()), Some(metadata.gid())) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        let given = chown(path, Some(metadata.uid()), Some(metadata.gid()))
+            // Whoever may not give a file away may still give it to a group that they belong to.
+            .or_else(|_| chown(path, None, Some(metadata.gid())));
+        match given {
+            // A container may not know the owner: EINVAL.
+            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput) => {}
             other => other?,
         }
     }
-    fs::set_permissions(path, metadata.permissions())
+    // A file system without modes of its own may refuse every change of them.
+    match fs::metadata(path)?.mode() == metadata.mode() {
+        true => Ok(()),
+        false => fs::set_permissions(path, metadata.permissions()),
+    }
 }
 
 /// Gives a file that the superuser has just created in somebody else's directory to the owner of that directory, so that
