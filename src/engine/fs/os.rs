@@ -52,7 +52,7 @@ impl Fs for OsFs {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
         if matches!(mode, OpenMode::CreateNew) {
-            platform::give_to_owner_of_directory(&file, path);
+            platform::share(&file, path);
         }
         Ok(Arc::new(OsFile { file }))
     }
@@ -63,7 +63,7 @@ impl Fs for OsFs {
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         fs::create_dir(path)?;
-        platform::give_directory_to_owner_above(path);
+        platform::share_directory(path);
         Ok(())
     }
 
@@ -117,7 +117,7 @@ impl Fs for OsFs {
         }
         let source = fs::File::open(from)?;
         let target = OpenOptions::new().write(true).create_new(true).open(to)?;
-        platform::give_to_owner_of_directory(&target, to);
+        platform::share(&target, to);
         let cloned = platform::clone_blocks(&source, &target);
         if !matches!(cloned, Ok(true)) {
             drop(target);
@@ -225,7 +225,7 @@ fn open_or_create(path: &Path) -> io::Result<fs::File> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             open_unfollowed(options.create(true).truncate(false), path)
         }
-        created => created.inspect(|file| platform::give_to_owner_of_directory(file, path)),
+        created => created.inspect(|file| platform::share(file, path)),
     }
 }
 

@@ -301,23 +301,30 @@ pub fn copy_permissions(like: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives a file that the superuser has just created in somebody else's directory to the owner of that directory, so that
-/// they can open it as well. If that fails, it stays the superuser's, as in a container that does not know the owner.
-pub fn give_to_owner_of_directory(file: &fs::File, path: &Path) {
+/// Lets those who share a directory open what was just created in it. What the superuser creates in somebody else's directory
+/// is given to the owner of that directory. What is created in a directory that hands on its group, and that this group may
+/// write, can be written by the group, whatever the umask of this process. If that fails, it stays as it is, as in a
+/// container that does not know the owner.
+pub fn share(created: &fs::File, path: &Path) {
     let Some(Ok(directory)) = path.parent().map(fs::metadata) else { return };
-    let is_superuser = file.metadata().is_ok_and(|metadata| metadata.uid() == 0);
-    if is_superuser && directory.uid() != 0 {
-        let _ = std::os::unix::fs::fchown(file, Some(directory.uid()), Some(directory.gid()));
+    let Ok(own) = created.metadata() else { return };
+    if own.uid() == 0 && directory.uid() != 0 {
+        let _ = std::os::unix::fs::fchown(created, Some(directory.uid()), Some(directory.gid()));
+    }
+    const HANDED_ON: u32 = 0o2020;
+    let wanted = own.mode() | if own.is_dir() { 0o070 } else { 0o060 };
+    if directory.mode() & HANDED_ON == HANDED_ON && own.gid() == directory.gid() && own.mode() != wanted {
+        let _ = created.set_permissions(fs::Permissions::from_mode(wanted));
     }
 }
 
-/// As [`give_to_owner_of_directory`], for a directory.
-pub fn give_directory_to_owner_above(path: &Path) {
+/// As [`share`], for a directory.
+pub fn share_directory(path: &Path) {
     use rustix::fs::{Mode, OFlags};
-    // Its name may lead elsewhere by now, so only the directory itself is given away.
+    // Its name may lead elsewhere by now, so only the directory itself is shared.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if let Ok(directory) = rustix::fs::open(path, flags, Mode::empty()) {
-        give_to_owner_of_directory(&directory.into(), path);
+        share(&directory.into(), path);
     }
 }
 
@@ -405,6 +412,30 @@ pub fn boot_id() -> u128 {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_group_may_write_what_is_created_in_a_directory_that_it_shares() {
+        use crate::engine::fs::{Fs, OpenMode, OsFs};
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mode = |name: &str| fs::metadata(directory.path().join(name)).expect("there").mode() & 0o7777;
+        let create = |under: &str| {
+            let path = directory.path().join(under);
+            OsFs.create_dir(&path).expect("created");
+            OsFs.open(&path.join("file"), OpenMode::CreateNew).expect("created");
+            OsFs.lock_file(&path.join("lock")).expect("created");
+            OsFs.shared_page(&path.join("page"), 4096).expect("created");
+            ["", "/file", "/lock", "/page"].map(|name| mode(&format!("{under}{name}")))
+        };
+        let [own, file, ..] = create("own");
+        let set =
+            |mode| fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).expect("set");
+        set(0o0770);
+        assert_eq!(create("without the group"), [own, file, file, file]);
+        set(0o2770);
+        let shared = file | 0o060;
+        assert_eq!(create("shared"), [own | 0o2070, shared, shared, shared]);
+        assert_eq!(create("shared/below"), [own | 0o2070, shared, shared, shared]);
+    }
 
     #[test]
     fn a_page_without_disk_space_is_an_error_rather_than_a_signal() {

@@ -76,9 +76,9 @@ pub fn unmapped(error: io::Error) -> io::Error {
 }
 
 /// Does nothing: permissions are inherited from the directory.
-pub fn give_to_owner_of_directory(_: &fs::File, _: &Path) {}
+pub fn share(_: &fs::File, _: &Path) {}
 
-pub fn give_directory_to_owner_above(_: &Path) {}
+pub fn share_directory(_: &Path) {}
 
 pub fn read_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     file.seek_read(buffer, offset)
