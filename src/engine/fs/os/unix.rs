@@ -110,7 +110,12 @@ pub fn allocate(_: &fs::File, _: u64) -> io::Result<bool> {
 pub fn writes_in_place(file: &fs::File) -> io::Result<bool> {
     const EXT4: u32 = 0xef53;
     const TMPFS: u32 = 0x0102_1994;
-    Ok(matches!(rustix::fs::fstatfs(file)?.f_type as u32, EXT4 | TMPFS))
+    Ok(match rustix::fs::fstatfs(file)?.f_type as u32 {
+        TMPFS => true,
+        // 9p reports what it serves.
+        EXT4 => is_on_disk(file.metadata()?.dev()),
+        _ => false,
+    })
 }
 
 /// True, because other systems have no way to ask for room.
@@ -232,6 +237,23 @@ pub fn forget_cached(file: &fs::File) {
 #[cfg(not(target_os = "linux"))]
 pub fn forget_cached(_: &fs::File) {}
 
+/// Whether the file system has a block device; others have numbers that the system makes up.
+#[cfg(target_os = "linux")]
+fn is_on_disk(device: u64) -> bool {
+    rustix::fs::major(device) != 0
+}
+
+/// Whether this device is a 9p mount, according to `/proc/self/mountinfo`. Its lines have the device as third word, and the
+/// type after a dash: `36 35 0:41 / /mnt rw,relatime shared:1 - 9p share rw`.
+#[cfg(target_os = "linux")]
+fn is_9p(mounts: &str, device: u64) -> bool {
+    let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+    mounts.lines().any(|line| {
+        let mut words = line.split(' ');
+        words.nth(2) == Some(&device) && words.skip_while(|word| *word != "-").nth(1) == Some("9p")
+    })
+}
+
 /// The name of the file system, by its `statfs` number, if its locks or mappings do not hold between machines.
 #[cfg(target_os = "linux")]
 pub fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
@@ -247,7 +269,13 @@ pub fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
         0x0bd0_0bd0 => Some("Lustre"),
         0x0116_1970 => Some("GFS2"),
         0x7461_636f => Some("OCFS2"),
-        _ => None,
+        // 9p may report the number of the file system that it serves.
+        _ => {
+            let device = fs::metadata(path)?.dev();
+            let mounts = || fs::read("/proc/self/mountinfo").unwrap_or_default();
+            let is_9p = !is_on_disk(device) && is_9p(&String::from_utf8_lossy(&mounts()), device);
+            is_9p.then_some("9p")
+        }
     })
 }
 
@@ -435,6 +463,15 @@ mod tests {
         let shared = file | 0o060;
         assert_eq!(create("shared"), [own | 0o2070, shared, shared, shared]);
         assert_eq!(create("shared/below"), [own | 0o2070, shared, shared, shared]);
+    }
+
+    #[test]
+    fn a_9p_mount_is_recognised_by_its_device() {
+        let mounts = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+            36 22 0:41 / /mnt/a\\040- rw,relatime shared:1 master:2 - 9p share rw,mmap\n\
+            37 22 0:42 / /mnt/9p rw - tmpfs 9p rw\n";
+        let found = |minor| is_9p(mounts, rustix::fs::makedev(0, minor));
+        assert_eq!([41, 42, 4, 1].map(found), [true, false, false, false]);
     }
 
     #[test]
