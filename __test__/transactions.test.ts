@@ -254,6 +254,18 @@ test('a transaction respects a unique index', withThings(async (things) => {
   assert.deepEqual((await things.list()).map(({ name }) => name), ['b', 'a'])
 }, { indexes: [{ name: 'by_name', type: 'hash', fields: ['name'], unique: true }] }))
 
+test('a transaction that caught the refusal of a unique key runs again if the key becomes free', withThings(async (things) => {
+  const { id } = await things.create({ name: 'a', email: 'e' } as any)
+  const outcomes: unknown[] = []
+  await things.transaction(async (tx) => {
+    outcomes.push(await tx.create({ name: 'b', email: 'e' } as any).then(() => 'stored', (error) => error.code))
+    if (outcomes.length === 1) await things.delete(id)
+    await tx.create({ name: 'c' })
+  })
+  assert.deepEqual(outcomes, ['UNIQUE_VIOLATION', 'stored'])
+  assert.deepEqual((await things.list()).map(({ name }) => name), ['b', 'c'])
+}, { indexes: [{ name: 'by_email', type: 'hash', fields: ['email'], unique: true, sparse: true }] }))
+
 test('a transaction that keeps losing to others fails with CONFLICT', withThings(async (things) => {
   const { id } = await things.create({ name: 'a', size: 0 })
   let runs = 0

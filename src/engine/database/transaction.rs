@@ -52,6 +52,15 @@ struct LastRead {
     document: Document,
 }
 
+/// A key of a unique index that another document has.
+struct Clash {
+    index: String,
+    key: String,
+    owner: DocumentId,
+    /// Whether the group did not change that document.
+    is_published: bool,
+}
+
 pub(super) enum Undo {
     Document(Arc<str>, DocumentId, Option<Pending>),
     Drop(Arc<str>, Overlay),
@@ -340,20 +349,36 @@ impl<'a> Transaction<'a> {
     pub fn check_put(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<()> {
         let spec = &self.prepare(spec)?;
         let overlay = self.group.collections.get(&spec.path);
-        match overlay.and_then(|overlay| overlay.documents.get(id)) {
-            Some(Pending { new: Some(_), entries, .. }) => self.check_entries(spec, id, entries),
-            _ => Ok(()),
-        }
+        let clash = match overlay.and_then(|overlay| overlay.documents.get(id)) {
+            Some(Pending { new: Some(_), entries, .. }) => self.clash(spec, id, entries)?,
+            _ => None,
+        };
+        self.refuse(spec, clash)
     }
 
     /// Like [`Transaction::check_put`], for the index entries that a document would have. The collection is loaded or
     /// dropped.
     pub(super) fn check_entries(
-        &self,
-        spec: &CollectionSpec,
+        &mut self,
+        spec: &Arc<CollectionSpec>,
         id: &DocumentId,
         entries: &[Entries],
     ) -> Result<()> {
+        let clash = self.clash(spec, id, entries)?;
+        self.refuse(spec, clash)
+    }
+
+    /// Returns `UNIQUE_VIOLATION` for a clash. That the key is taken was then read of the document that has it.
+    fn refuse(&mut self, spec: &Arc<CollectionSpec>, clash: Option<Clash>) -> Result<()> {
+        let Some(Clash { index, key, owner, is_published }) = clash else { return Ok(()) };
+        if is_published {
+            let stamp = self.database.published_stamp(spec, &owner)?;
+            self.note(spec, &owner, stamp);
+        }
+        Err(Error::UniqueViolation { index, key, owner: owner.to_string() })
+    }
+
+    fn clash(&self, spec: &CollectionSpec, id: &DocumentId, entries: &[Entries]) -> Result<Option<Clash>> {
         for (at, (index, entries)) in spec.indexes.iter().zip(entries).enumerate() {
             if !entries.is_complete() {
                 let what = format!("document {id} for index {}", index.config.name);
@@ -363,9 +388,10 @@ impl<'a> Transaction<'a> {
                 continue;
             }
             let overlay = self.group.collections.get(&spec.path);
-            let clash = overlay.and_then(|overlay| overlay.index(at).owner(entries, |owner| owner != id));
+            let pending = overlay.and_then(|overlay| overlay.index(at).owner(entries, |owner| owner != id));
+            let is_published = pending.is_none();
             let dropped = overlay.is_some_and(|overlay| overlay.dropped);
-            let clash = match clash {
+            let clash = match pending {
                 None if !dropped => {
                     let state = self.database.state.read();
                     let published = &self.database.loaded_or_error(&state, spec)?.indexes[at];
@@ -375,14 +401,14 @@ impl<'a> Transaction<'a> {
                     };
                     published.owner(entries, counts)
                 }
-                clash => clash,
+                pending => pending,
             };
             if let Some((key, owner)) = clash {
-                let (index, key, owner) = (index.config.name.clone(), key.to_string(), owner.to_string());
-                return Err(Error::UniqueViolation { index, key, owner });
+                let (index, key, owner) = (index.config.name.clone(), key.to_string(), owner.clone());
+                return Ok(Some(Clash { index, key, owner, is_published }));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Puts or deletes a document. `entries` is what the new document has in the indexes; `existed` says whether there
