@@ -102,6 +102,15 @@ test('commits of another process are reported', withThings(async (things, base) 
   assert.equal((await child).code, 0)
 }))
 
+test('a feed does not report what another process committed before the call', withThings(async (things, base) => {
+  const { id } = await things.create({ name: 'a', size: 0 })
+  assert.equal((await runChild('transactor.mjs', [base, String(id), '3'])).code, 0)
+  const changes = things.changes()
+  const late = await things.create({ name: 'b' })
+  const change = await next(changes)
+  assert.deepEqual(change.kind === 'change' && change.created, [late.id])
+}))
+
 test('a feed reports the collection of its storage, or the whole database', withProject((storage, project) => alive(async () => {
   const own = storage.changes()
   const all = storage.changes({ scope: 'database' })

@@ -49,8 +49,9 @@ impl NativeChanges {
     ) {
         let (subscription, mailbox) = (Arc::clone(&self.subscription), port.mailbox());
         let (spec, session) = (Arc::clone(&collection.spec), Arc::clone(&collection.session));
-        // Writes that are called from now on must be reported, even if they are committed before the listening starts.
-        let now = session.engine().map(|engine| engine.known_sequence());
+        // Writes that are called from now on must be reported, even if they are committed before the listening starts;
+        // earlier ones of other processes must not, even if memory does not know them yet.
+        let now = session.engine().map(|engine| engine.acknowledged_sequence());
         collection.session.read(ticket, move |database, options| {
             // A file that a person edited is adopted first, so that only later changes are reported.
             database.view(&spec, options)?;

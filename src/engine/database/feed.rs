@@ -248,6 +248,13 @@ impl Database {
         self.position().seq
     }
 
+    /// Returns the sequence number of the last batch that any process has acknowledged. The batches of calls that begin now
+    /// come after it.
+    pub fn acknowledged_sequence(&self) -> u64 {
+        let known = self.known_sequence();
+        self.tip.as_ref().map_or(known, |tip| known.max(tip.seq()))
+    }
+
     /// Catches up with other processes, and returns the sequence number of the last batch.
     pub fn sequence(&self) -> Result<u64> {
         let mut writer = self.writer.lock();
