@@ -232,6 +232,18 @@ describe('declared indexes', () => {
     await Promise.all([one.close(), other.close()])
   }))
 
+  test('end with the storage that declared them, whatever else has the database open', withDirectory(async ({ base }) => {
+    await using beside = new Things({ basePath: base, file: 'data/others.json' })
+    await beside.list()
+    const one = new Things({ basePath: base, indexes: [indexes[0], indexes[2]] })
+    const { id } = await one.create({ name: 'a', size: 4, email: 'e' } as any)
+    await one.close()
+    await using other = new Things({ basePath: base, indexes: [{ name: 'by_name', type: 'btree', fields: ['size'] }] })
+    assert.deepEqual(ids(await other.findBy('by_name', 4)), [id])
+    const twin = await other.create({ name: 'b', size: 4, email: 'e' } as any)
+    assert.deepEqual(ids(await other.findBy('by_name', 4)), [id, twin.id])
+  }))
+
   test('survive reopening and rebuilding', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, indexes })
     await storage.writeAll(map({ id: 1, name: 'a' }, { id: 2, name: 'b' }))

@@ -108,6 +108,19 @@ describe('declared indexes', () => {
     assert.deepEqual(await indexes.query('by_name', 'white wine'), [2])
   }))
 
+  test('may be declared differently after they were read from disk', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, indexes: [byName, bySize] })
+    await storage.writeAll(things)
+    await storage.close()
+    await using indexes = new IndexManager(base, 'data')
+    assert.deepEqual(await indexes.query('by_name', 'red'), [1])
+    const byNameAndId: IndexConfig = { name: 'by_name', type: 'btree', fields: ['name', 'id'] }
+    await using again = new Things({ basePath: base, indexes: [byNameAndId] })
+    assert.deepEqual((await again.findBy('by_name', ['red', 1])).map(({ id }) => id), [1])
+    assert.deepEqual(await indexes.listIndexes(), [listed(byNameAndId)])
+    assert.deepEqual(await indexes.query('by_name', ['red wine', 2]), [2])
+  }))
+
   test('refuse queries on a file of another program until their storage has adopted it', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, indexes: [byName] })
     await storage.writeAll(things)

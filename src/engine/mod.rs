@@ -49,10 +49,10 @@ pub use checksum::FileHash;
 pub use database::{
     ACKNOWLEDGED_AT, ANNOUNCED_AT, AdoptRule, CatchUpStatistics, Change, Checkpoint, CheckpointStatistics,
     Checkpointed, CollectionSpec, CollectionStatistics, Commit, ContentReader, Database, DatabaseOptions,
-    DocumentFile, Event, FindOwners, Foreign, ForeignRecords, Fresh, Interactive, JournalStatistics,
-    LONGEST_TEXT, Moment, Mutant, Observer, Opened, Owners, Part, Peek, Queryable, ReadOptions, RecentChange,
-    Request, RoomOptions, Sequences, SizeLimits, Slice, Spool, Statistics, Subscription, Timing, Transaction,
-    Verdicts, View, Warning, WarningCode, WriteOptions, WriteStatistics,
+    Declaration, DocumentFile, Event, FindOwners, Foreign, ForeignRecords, Fresh, Interactive,
+    JournalStatistics, LONGEST_TEXT, Moment, Mutant, Observer, Opened, Owners, Part, Peek, Queryable,
+    ReadOptions, RecentChange, Request, RoomOptions, Sequences, SizeLimits, Slice, Spool, Statistics,
+    Subscription, Timing, Transaction, Verdicts, View, Warning, WarningCode, WriteOptions, WriteStatistics,
 };
 pub use error::{Error, Holder, IoContext, Issue, Outcome, PathSegment, Result, below};
 pub use id::{LATEST_TIME, generate_id, now_ms};

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::engine::cancel::Cancel;
-use crate::engine::{Database, Request};
+use crate::engine::{Database, Declaration, Request};
 
 pub type Job = Box<dyn FnOnce() + Send>;
 
@@ -49,7 +49,7 @@ impl Life {
     /// Hands a write to the engine, or keeps it until the engine is open.
     pub fn queue(&mut self, request: Request) -> Next {
         match &mut self.engine {
-            Engine::Open(database) => {
+            Engine::Open(Opened { database, .. }) => {
                 if database.submit(request) {
                     return Next::Drain(Arc::clone(database));
                 }
@@ -81,5 +81,12 @@ pub enum Engine {
     Unopened,
     /// Writes that arrive while the engine is being opened, in their order.
     Opening(Vec<Request>),
-    Open(Arc<Database>),
+    Open(Opened),
+}
+
+#[derive(Clone)]
+pub struct Opened {
+    pub database: Arc<Database>,
+    /// Claims the indexes of the instance's collection until the instance ends.
+    pub _declaration: Option<Arc<Declaration>>,
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::life::{Engine, Job, Later, Life, Next, Repair};
+use super::life::{Engine, Job, Later, Life, Next, Opened, Repair};
 use super::pieces::Pieces;
 use super::port::{Answer, Mailbox};
 use super::report::{repair_report, verify_report};
@@ -115,15 +115,15 @@ impl Session {
     pub fn engine(&self) -> Option<Arc<Database>> {
         let life = self.life.lock();
         match &life.engine {
-            Engine::Open(database) if !life.closing => Some(Arc::clone(database)),
+            Engine::Open(opened) if !life.closing => Some(Arc::clone(&opened.database)),
             _ => None,
         }
     }
 
     /// Returns the engine, opening it if necessary. Blocks.
-    fn open(&self, wait: Wait) -> Result<Arc<Database>> {
-        if let Engine::Open(database) = &self.life.lock().engine {
-            return Ok(Arc::clone(database));
+    fn open(&self, wait: Wait) -> Result<Opened> {
+        if let Engine::Open(opened) = &self.life.lock().engine {
+            return Ok(opened.clone());
         }
         let options = DatabaseOptions {
             cache: self.options.cache,
@@ -132,11 +132,14 @@ impl Session {
             ..DatabaseOptions::default()
         };
         let database = open_under(&self.base, &self.directory, options, wait)?;
-        if let Some(collection) = &self.collection {
-            own_collection(&self.base, &database, &self.directory, &collection.path, wait)?;
-            database.attach(collection)?;
-        }
-        Ok(database)
+        let declaration = match &self.collection {
+            Some(collection) => {
+                own_collection(&self.base, &database, &self.directory, &collection.path, wait)?;
+                Some(database.attach(collection)?)
+            }
+            None => None,
+        };
+        Ok(Opened { database, _declaration: declaration })
     }
 
     pub fn mailbox(&self) -> &Mailbox {
@@ -159,7 +162,7 @@ impl Session {
     }
 
     fn end(self: &Arc<Self>, ticket: u32, result: Result<Answer>) {
-        if let Engine::Open(database) = &self.life.lock().engine {
+        if let Engine::Open(Opened { database, .. }) = &self.life.lock().engine {
             self.mailbox.warn(database.take_warnings());
         }
         self.mailbox.answer(ticket, result);
@@ -226,9 +229,9 @@ impl Session {
             let result = guarded(|| {
                 cancel.scope(|| {
                     cancel::check()?;
-                    let database = this.open(wait)?;
-                    this.opened(this.life.lock(), &database);
-                    work(&database, this.read_options())
+                    let opened = this.open(wait)?;
+                    this.opened(this.life.lock(), &opened);
+                    work(&opened.database, this.read_options())
                 })
             });
             this.end(ticket, result);
@@ -277,7 +280,7 @@ impl Session {
             return;
         }
         match opened {
-            Ok(database) => self.opened(life, &database),
+            Ok(opened) => self.opened(life, &opened),
             Err(error) => {
                 let Engine::Opening(waiting) = std::mem::take(&mut life.engine) else { return };
                 drop(life);
@@ -289,13 +292,14 @@ impl Session {
     }
 
     /// Records that the engine is open, and hands it the writes that waited for it.
-    fn opened(self: &Arc<Self>, mut life: MutexGuard<'_, Life>, database: &Arc<Database>) {
+    fn opened(self: &Arc<Self>, mut life: MutexGuard<'_, Life>, opened: &Opened) {
         if matches!(life.engine, Engine::Open(_)) {
             return;
         }
-        self.opened_at.store(database.known_sequence(), Ordering::Relaxed);
+        let database = &opened.database;
+        self.opened_at.store(database.acknowledged_sequence(), Ordering::Relaxed);
         database.observe(self.mailbox.observer());
-        let before = std::mem::replace(&mut life.engine, Engine::Open(Arc::clone(database)));
+        let before = std::mem::replace(&mut life.engine, Engine::Open(opened.clone()));
         let Engine::Opening(waiting) = before else { return };
         let mut drain = false;
         for request in waiting {
@@ -426,7 +430,7 @@ impl Session {
 
     fn finish(&self) -> Result<()> {
         let engine = std::mem::take(&mut self.life.lock().engine);
-        let Engine::Open(database) = engine else {
+        let Engine::Open(Opened { database, .. }) = &engine else {
             // The instance was never used: there is nothing to bring up to date.
             return Ok(());
         };

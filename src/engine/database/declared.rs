@@ -1,21 +1,32 @@
 //! Indexes that callers declare of their collections.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use super::state::Collection;
 use super::{CollectionSpec, Database, ReadOptions};
 use crate::engine::error::{Error, Result};
-use crate::engine::index::Index;
+use crate::engine::index::{Extractor, Index, IndexSpec};
+
+/// A caller's claim to the indexes of a collection. It lasts until it is dropped.
+pub struct Declaration {
+    spec: Arc<CollectionSpec>,
+}
 
 impl Database {
-    /// Records that a caller wants these indexes of the collection.
+    /// Records that a caller wants these indexes of the collection for as long as it holds what this returns. Indexes on
+    /// fields that nobody claims, because their callers are gone or because they were only read from disk, give way.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` if somebody else in this process declares an index of the same name differently.
-    pub fn attach(&self, spec: &Arc<CollectionSpec>) -> Result<()> {
+    pub fn attach(&self, spec: &Arc<CollectionSpec>) -> Result<Arc<Declaration>> {
         let mut writer = self.writer.lock();
-        let known = self.state.read().collections.get(&spec.path).and_then(|known| known.spec.clone());
-        let own = known.iter().flat_map(|known| &known.indexes);
-        for (own, wanted) in own.flat_map(|own| spec.indexes.iter().map(move |wanted| (own, wanted))) {
+        let (known, claimed) = match self.state.read().collections.get(&spec.path) {
+            Some(collection) => (collection.spec.clone(), collection.claimed()),
+            None => (None, Vec::new()),
+        };
+        for (own, wanted) in
+            claimed.iter().flat_map(|own| spec.indexes.iter().map(move |wanted| (own, wanted)))
+        {
             if own.config.name == wanted.config.name && own != wanted {
                 return Err(Error::InvalidArgument(format!(
                     "index {} of {} is declared as {} and as {}; give one of them another name, or close the storage that has the other",
@@ -23,8 +34,21 @@ impl Database {
                 )));
             }
         }
+        if let Some(known) = known
+            && known.indexes.iter().any(|own| !claimed.contains(own) && !spec.indexes.contains(own))
+        {
+            let mut state = self.state.write();
+            let collection = state.collection(&spec.path);
+            collection.spec = Some(Arc::new(known.with_indexes(claimed)));
+            collection.unload();
+        }
         self.declare(&mut writer, spec);
-        Ok(())
+        let declaration = Arc::new(Declaration { spec: Arc::clone(spec) });
+        let mut state = self.state.write();
+        let declarations = &mut state.collection(&spec.path).declarations;
+        declarations.retain(|other| other.strong_count() > 0);
+        declarations.push(Arc::downgrade(&declaration));
+        Ok(declaration)
     }
 
     /// Rebuilds the indexes of a collection from its documents, and its index checkpoint.
@@ -49,5 +73,18 @@ impl Database {
             let key = format!("{key} of document {other}");
             Err(Error::UniqueViolation { index, key, owner: owner.to_string() })
         })
+    }
+}
+
+impl Collection {
+    /// Returns the indexes that somebody claims. Those with rules of their own belong to the storages of this package, which
+    /// claim nothing but name them in each call.
+    fn claimed(&self) -> Vec<Arc<IndexSpec>> {
+        let claims: Vec<Arc<Declaration>> = self.declarations.iter().filter_map(Weak::upgrade).collect();
+        let is_claimed = |index: &Arc<IndexSpec>| {
+            !matches!(index.extractor, Extractor::Fields)
+                || claims.iter().any(|claim| claim.spec.indexes.contains(index))
+        };
+        self.spec.iter().flat_map(|spec| &spec.indexes).filter(|index| is_claimed(index)).cloned().collect()
     }
 }

@@ -84,6 +84,7 @@ pub use commit::{Request, WriteOptions};
 pub use content::ContentReader;
 pub use counters::Timing;
 pub(in crate::engine) use cut::{Cut, CutContent};
+pub use declared::Declaration;
 pub use document_file::DocumentFile;
 pub use events::{Checkpoint, Event, Observer, Opened};
 pub(in crate::engine) use exclusive::{Copying, Quiet, in_use};
@@ -233,6 +234,15 @@ impl CollectionSpec {
 
     fn empty_indexes(&self) -> Vec<Index> {
         self.indexes.iter().map(|index| Index::new(Arc::clone(index))).collect()
+    }
+
+    fn with_indexes(&self, indexes: Vec<Arc<IndexSpec>>) -> CollectionSpec {
+        CollectionSpec {
+            path: Arc::clone(&self.path),
+            large_field: self.large_field,
+            indexes,
+            foreign: self.foreign.clone(),
+        }
     }
 
     /// Whether a collection with this spec provides everything that `wanted` asks for.

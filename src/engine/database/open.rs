@@ -232,6 +232,7 @@ impl Database {
             let slot = fresh.collection(&path);
             slot.renew_version();
             slot.spec = collection.spec;
+            slot.declarations = collection.declarations;
         }
         let seq = fresh.position.seq;
         *state = fresh;

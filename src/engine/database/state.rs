@@ -1,14 +1,14 @@
 //! What readers see: every collection's documents and indexes as of the last published batch.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use super::CollectionSpec;
 use super::file_table::FileTable;
 use super::path_map::PathMap;
 use super::recent::RecentChanges;
+use super::{CollectionSpec, Declaration};
 use crate::engine::checksum::{DatabaseId, Salt};
 use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, FileId, Location};
@@ -69,6 +69,8 @@ pub struct Collection {
     /// What all callers of this process together want of the collection. Only the holder of the `writer` mutex changes
     /// it; a loaded collection always has exactly this spec.
     pub spec: Option<Arc<CollectionSpec>>,
+    /// The claims of its callers. Those that have ended are dropped with the next new one.
+    pub declarations: Vec<Weak<Declaration>>,
     /// The documents that were in memory when the collection was unloaded and have not changed since; `None` if it was
     /// not unloaded.
     pub before: Option<DocumentMap>,
