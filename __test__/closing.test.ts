@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { Worker } from 'node:worker_threads'
 import { IndexManager, MigrationManager } from '../index.js'
 import { caught, fileInput, filesPath, until, withDirectory, withProject } from './support/index.js'
 import { Things, thing, thingSchema } from './support/things.js'
@@ -329,3 +332,29 @@ test('the directory of a closed storage can be removed while its objects are ref
   })
   await rm(place, { recursive: true })
 }))
+
+/** Runs `work` while other threads use all processors, so that threads of this process come late. */
+async function withBusyProcessors(work: () => Promise<void>) {
+  const stop = new Int32Array(new SharedArrayBuffer(4))
+  const source = 'const { parentPort, workerData } = require("node:worker_threads"); parentPort.postMessage(0); while (Atomics.load(workerData, 0) === 0);'
+  const workers = Array.from({ length: availableParallelism() }, () => new Worker(source, { eval: true, workerData: stop }))
+  await Promise.all(workers.map((worker) => once(worker, 'message')))
+  try {
+    await work()
+  } finally {
+    Atomics.store(stop, 0, 1)
+    await Promise.all(workers.map((worker) => worker.terminate()))
+  }
+}
+
+test('a closed instance opens nothing any more, even if it was opened for a feed and for a write at once', withDirectory(({ base }) => withBusyProcessors(async () => {
+  for (let round = 0; round < 120; round++) {
+    const things = new Things({ basePath: join(base, `${round}`), durability: 'os' })
+    const changes = things.changes()
+    await things.create({ name: 'a' })
+    await things.close()
+    await rename(join(base, `${round}`), join(base, `${round} moved`))
+    assert.equal((await changes.next()).done, true)
+  }
+  assert.deepEqual((await readdir(base)).filter((name) => !name.endsWith('moved')), [])
+})))

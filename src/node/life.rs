@@ -11,7 +11,7 @@ pub type Job = Box<dyn FnOnce() + Send>;
 #[derive(Default)]
 pub struct Life {
     pub engine: Engine,
-    /// The number of calls that have begun and have not been answered yet.
+    /// The number of calls that have begun and have not been answered yet, and of openings under way for writes.
     pub pending: usize,
     /// Repairs that have not been answered yet. The first one has the database to itself, or waits until it has.
     pub repairs: VecDeque<Repair>,
@@ -61,6 +61,7 @@ impl Life {
             }
             Engine::Unopened => {
                 self.engine = Engine::Opening(vec![request]);
+                self.pending += 1;
                 Next::Open
             }
         }

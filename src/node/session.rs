@@ -166,6 +166,10 @@ impl Session {
             self.mailbox.warn(database.take_warnings());
         }
         self.mailbox.answer(ticket, result);
+        self.end_pending();
+    }
+
+    fn end_pending(self: &Arc<Self>) {
         let next = {
             let mut life = self.life.lock();
             life.pending -= 1;
@@ -272,10 +276,16 @@ impl Session {
         self.go_on(next);
     }
 
+    /// Opens the engine for the writes that wait for it. The instance does not end before this has: an engine that was opened
+    /// later would leave files behind.
     fn open_for_writes(self: &Arc<Self>, wait: Wait) {
-        let opened = guarded(|| self.open(wait));
+        self.submit_to(guarded(|| self.open(wait)));
+        self.end_pending();
+    }
+
+    fn submit_to(self: &Arc<Self>, opened: Result<Opened>) {
         let mut life = self.life.lock();
-        // A read may have been quicker. It has then submitted the writes, and the instance may even have ended by now.
+        // A read may have been quicker. It has then submitted the writes.
         if !matches!(life.engine, Engine::Opening(_)) {
             return;
         }
