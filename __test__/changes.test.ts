@@ -257,6 +257,16 @@ test('an edit by hand gives a reset of its collection', withThings(async (things
   await again.close()
 }))
 
+test('a feed has what happens from its call on, even if its own opening must adopt an edit first', withThings(async (things, base) => {
+  await things.create({ name: 'a' })
+  await things.close()
+  await writeFile(join(base, 'data', 'things.json'), JSON.stringify({ 7: thing(7) }))
+  await using again = new Things({ basePath: base })
+  const changes = again.changes()
+  await again.create({ name: 'b' })
+  assert.deepEqual([(await next(changes)).kind, (await next(changes)).kind], ['reset', 'change'])
+}))
+
 test('each listener gets its own event object for a reset', withDirectory(({ base }) => alive(async () => {
   const things = new Things({ basePath: base, cacheTTL: 1 })
   const told: Change<number>[] = []

@@ -1,6 +1,6 @@
 //! Native calls for the change feed.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use napi_derive::napi;
 use parking_lot::Mutex;
@@ -17,6 +17,9 @@ use crate::engine::{Change, Subscription, json};
 #[derive(Default)]
 pub struct NativeChanges {
     subscription: Arc<Mutex<Listening>>,
+    /// The batch after which the listening starts, if its caller named none. It stays the same if the call must be repeated
+    /// because a file must first be adopted: what is written meanwhile is reported, and so is the adoption.
+    start: Arc<OnceLock<u64>>,
 }
 
 #[derive(Default)]
@@ -48,15 +51,17 @@ impl NativeChanges {
         channel: u32,
     ) {
         let (subscription, mailbox) = (Arc::clone(&self.subscription), port.mailbox());
+        let first = Arc::clone(&self.start);
         let (spec, session) = (Arc::clone(&collection.spec), Arc::clone(&collection.session));
         // Writes that are called from now on must be reported, even if they are committed before the listening starts;
         // earlier ones of other processes must not, even if memory does not know them yet.
         let now = session.engine().map(|engine| engine.acknowledged_sequence());
         collection.session.read(ticket, move |database, options| {
-            // A file that a person edited is adopted first, so that only later changes are reported.
+            let first = *first.get_or_init(|| now.unwrap_or_else(|| session.opened_at()));
+            let from = from.map_or(first, |from| from as u64);
+            // Fails if the file must first be adopted.
             database.view(&spec, options)?;
             let path = (!everything).then(|| Arc::clone(&spec.path));
-            let from = from.map(|from| from as u64).or(now).unwrap_or_else(|| session.opened_at());
             let (opened, start) = database.subscribe(path, Some(from), move || mailbox.notify(channel))?;
             let mut subscription = subscription.lock();
             if !matches!(*subscription, Listening::NoMore) {
