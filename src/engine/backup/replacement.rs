@@ -82,6 +82,12 @@ impl DirectoriesAbove<'_> {
     }
 }
 
+/// Removes what was staged, which belongs to nobody once there is no intent. If that is impossible now, it is removed before
+/// the next backup, restore or migration.
+pub(super) fn remove_staged(site: &Site) {
+    let _ = fs::remove_tree(&*site.fs(), &site.restore_directory());
+}
+
 impl Replacement {
     /// Plans to make the data what `manifest` says. `sources` are in the order of its files. `directories` are all databases
     /// whose locks are held, including those of the manifest; the files of other databases are left alone.
@@ -299,8 +305,7 @@ impl Replacement {
             intent::end(&*fs, &site.base.absolute(path))?;
         }
         intent::end(&*fs, &Replacement::intent(site))?;
-        // What is left belongs to nobody: it is removed before the next backup.
-        let _ = fs::remove_tree(&*fs, &site.restore_directory());
+        remove_staged(site);
         Ok(())
     }
 

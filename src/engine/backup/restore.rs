@@ -10,7 +10,7 @@ use super::lock::MigrationLock;
 use super::manifest::{Kind, MANIFEST, Manifest};
 use super::places::{Places, Purpose, is_below, names_above};
 use super::progress::{Meter, Progress};
-use super::replacement::{Replacement, Source};
+use super::replacement::{Replacement, Source, remove_staged};
 use super::sealed::read_sealed;
 use super::{INTENT, Site, name};
 use crate::engine::cancel;
@@ -78,8 +78,8 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
         // The data is replaced, or the next opening replaces it.
         Err(error) if declared || is_declared(site) => Err(error.with_unknown_outcome()),
         Err(error) => {
-            // Everything is as it was before. What was staged and cannot be removed now is removed before the next backup.
-            let _ = fs::remove_tree(&*fs, &site.restore_directory());
+            // Everything is as it was before.
+            remove_staged(site);
             for path in missing {
                 let _ = fs::remove_tree(&*fs, &path);
             }

@@ -8,7 +8,7 @@ use super::intent::{self, Found};
 use super::lock::MigrationLock;
 use super::manifest::Manifest;
 use super::places::{Places, Purpose, is_below};
-use super::replacement::Replacement;
+use super::replacement::{Replacement, remove_staged};
 use super::{INTENT, Site, is_inside};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
@@ -42,8 +42,7 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
     roll_forward(site, wait)?;
     undo(site, wait)?;
     remove_copy(site);
-    // Without an intent, nobody needs what a restore staged that died or failed before it had one.
-    let _ = fs::remove_tree(&*site.fs(), &site.restore_directory());
+    remove_staged(site);
     Ok(())
 }
 

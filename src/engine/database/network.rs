@@ -55,9 +55,8 @@ impl Mark {
         }
         let file = fs.open(&path, OpenMode::CreateNew).at("create", &path)?;
         let mark = Mark { fs: Arc::clone(file_system), path };
-        let text =
-            [Some(&*network.host), mounted.as_deref()].map(|line| line.map(|line| format!("{line}\n")));
-        let text: String = text.into_iter().flatten().collect();
+        let mounted = mounted.map_or(String::new(), |mounted| format!("{mounted}\n"));
+        let text = format!("{}\n{mounted}", network.host);
         file.write_at(text.as_bytes(), 0).at("write", &mark.path)?;
         file.sync_data().at("sync", &mark.path)?;
         fs.sync_dir(&reserved).at("sync directory", &reserved)?;

@@ -388,22 +388,16 @@ impl State {
         let collection = self.collection(path);
         collection.renew_version();
         collection.before = None;
-        let before = std::mem::take(&mut collection.content);
-        let snapshot = match &before {
-            Content::Loaded(loaded) => loaded.snapshot,
-            Content::Unloaded(_) => None,
-        };
-        collection.content = match before {
-            Content::Loaded(loaded) => Content::Loaded(Loaded {
-                indexes: loaded.indexes.iter().map(Index::empty_like).collect(),
-                documents: DocumentMap::default(),
-                dirty: BTreeMap::new(),
-                snapshot: None,
-                seen: None,
-                ..loaded
-            }),
-            Content::Unloaded(_) => Content::default(),
-        };
+        let Content::Loaded(loaded) = std::mem::take(&mut collection.content) else { return };
+        let snapshot = loaded.snapshot;
+        collection.content = Content::Loaded(Loaded {
+            indexes: loaded.indexes.iter().map(Index::empty_like).collect(),
+            documents: DocumentMap::default(),
+            dirty: BTreeMap::new(),
+            snapshot: None,
+            seen: None,
+            ..loaded
+        });
         // Where a file that is open cannot really be removed, neither can its directory: NFS and FUSE rename it.
         if let Some(snapshot) = snapshot {
             self.files_mut().forget(snapshot);
