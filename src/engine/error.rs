@@ -6,9 +6,9 @@ use std::process;
 
 /// The error numbers for too many open files, of the system or of the process.
 #[cfg(unix)]
-const TOO_MANY_OPEN_FILES: &[i32] = &[23, 24];
+pub const TOO_MANY_OPEN_FILES: &[i32] = &[23, 24];
 #[cfg(windows)]
-const TOO_MANY_OPEN_FILES: &[i32] = &[4];
+pub const TOO_MANY_OPEN_FILES: &[i32] = &[4];
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

@@ -29,15 +29,26 @@ impl OpenFiles {
             let surplus = kept.len().saturating_sub(self.most);
             kept.drain(..surplus).collect()
         };
-        // Closing a file may take a while, so it happens without the lock on `kept`.
-        for open in surplus.iter().filter_map(Weak::upgrade) {
-            let closed = open.lock().close();
-            drop(closed);
-        }
+        close(&surplus);
+    }
+
+    /// Closes all files that nobody reads at the moment. Returns whether any was kept open.
+    pub fn close_all(&self) -> bool {
+        let all: Vec<Weak<Mutex<Open>>> = self.kept.lock().drain(..).collect();
+        close(&all);
+        !all.is_empty()
     }
 
     fn forget(&self, dropped: &Arc<Mutex<Open>>) {
         self.kept.lock().retain(|kept| kept.as_ptr() != Arc::as_ptr(dropped));
+    }
+}
+
+/// Closes files unless somebody reads them. This may take a while, so it happens without the lock on those that are kept.
+fn close(files: &[Weak<Mutex<Open>>]) {
+    for open in files.iter().filter_map(Weak::upgrade) {
+        let closed = open.lock().close();
+        drop(closed);
     }
 }
 

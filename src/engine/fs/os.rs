@@ -17,6 +17,7 @@ use super::{
     File, FileKind, Fs, Identity, LockFile, Metadata, Network, OpenFiles, OpenMode, PageMemory, SharedPage,
     is_absent,
 };
+use crate::engine::error::TOO_MANY_OPEN_FILES;
 use crate::engine::journal::RESERVED;
 
 /// How many of the files that it only reads a process keeps open, but never more than a quarter of all that it may open.
@@ -38,10 +39,10 @@ impl Fs for OsFs {
             OpenMode::ReadWrite => options.write(true),
             OpenMode::CreateNew => options.write(true).create_new(true),
         };
-        let file = match mode {
-            OpenMode::Read | OpenMode::ReadWrite if is_own(path) => open_unfollowed(&mut options, path)?,
-            _ => platform::open(&mut options, path)?,
-        };
+        let file = with_room(|| match mode {
+            OpenMode::Read | OpenMode::ReadWrite if is_own(path) => open_unfollowed(&mut options, path),
+            _ => platform::open(&mut options, path),
+        })?;
         let found = file.metadata()?;
         if found.is_dir() {
             let reason = "it is a directory, not a file; move it elsewhere";
@@ -80,12 +81,12 @@ impl Fs for OsFs {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        platform::sync_dir(path)
+        with_room(|| platform::sync_dir(path))
     }
 
     fn list_dir(&self, path: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(path)? {
+        for entry in with_room(|| fs::read_dir(path))? {
             // A name that is not Unicode is not one of ours, but the removal of a tree must not pass over it.
             let name = entry?.file_name();
             names.push(name.into_string().map_err(|name| {
@@ -115,8 +116,8 @@ impl Fs for OsFs {
         if !platform::CLONES {
             return Ok(false);
         }
-        let source = fs::File::open(from)?;
-        let target = OpenOptions::new().write(true).create_new(true).open(to)?;
+        let source = with_room(|| fs::File::open(from))?;
+        let target = with_room(|| OpenOptions::new().write(true).create_new(true).open(to))?;
         platform::share(&target, to);
         let cloned = platform::clone_blocks(&source, &target);
         if !matches!(cloned, Ok(true)) {
@@ -140,16 +141,16 @@ impl Fs for OsFs {
 
     fn lock_file(&self, path: &Path) -> io::Result<Arc<dyn LockFile>> {
         // Locking needs no write access: a reader of a read-only directory still takes part.
-        let file = match open_or_create(path) {
-            Err(error) if is_read_only(&error) => open_unfollowed(OpenOptions::new().read(true), path)?,
-            other => other?,
-        };
+        let file = with_room(|| match open_or_create(path) {
+            Err(error) if is_read_only(&error) => open_unfollowed(OpenOptions::new().read(true), path),
+            other => other,
+        })?;
         let identity = platform::look_at(&file)?.identity;
         Ok(Arc::new(OsLockFile { file, path: path.to_path_buf(), identity }))
     }
 
     fn shared_page(&self, path: &Path, len: usize) -> io::Result<Arc<dyn SharedPage>> {
-        let file = open_or_create(path)?;
+        let file = with_room(|| open_or_create(path))?;
         if !platform::allocate(&file, len as u64)? {
             append_zeros(&file, path, len)?;
         }
@@ -177,6 +178,17 @@ impl Fs for OsFs {
 
     fn is_stopped(&self, pid: u32) -> bool {
         platform::is_stopped(pid)
+    }
+}
+
+/// Runs a call that opens files. If too many are open already, those that are kept open for reading are closed first, and
+/// the call is repeated.
+fn with_room<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let is_full =
+        |error: &io::Error| error.raw_os_error().is_some_and(|code| TOO_MANY_OPEN_FILES.contains(&code));
+    match call() {
+        Err(error) if is_full(&error) && OPEN_FILES.close_all() => call(),
+        done => done,
     }
 }
 
