@@ -201,6 +201,23 @@ describe('a broken file', () => {
     }))
   }
 
+  test('that was cut off keeps the earlier versions and says how many, and a revert makes one the latest', withOldData(async ({ base, open }) => {
+    const text = JSON.stringify(await readJson(filesPath(base, SAMPLE)), null, 2)
+    const versions = Object.values(await readJson(filesPath(base, SAMPLE))).filter(({ path }) => path === 'src/greet.ts')
+    const third = versions.find(({ version }) => version === 3)!
+    await writeFile(filesPath(base, SAMPLE), text.slice(0, text.indexOf(`"${third.id}": {`)))
+    const files = open().getFileStorage(SAMPLE)
+    const { message } = await warningOf('RECORD_SET_ASIDE', () => files.list())
+    assert.ok(message.includes(`documents recovered from it: ${(await files.list()).length};`), message)
+    assert.deepEqual((await files.getVersions(GREET)).map(({ version }) => version), [1, 2])
+    assert.equal(await files.getByPath('src/greet.ts'), null)
+    const reverted = await files.revertToVersion(GREET, 2)
+    assert.deepEqual(await files.getByPath('src/greet.ts'), reverted)
+    const chain = (await files.getVersions(GREET)).map(({ version, nextId, isLatest }) => ({ version, nextId, isLatest }))
+    assert.deepEqual(chain.map(({ version, isLatest }) => [version, isLatest]), [[1, false], [2, false], [3, true]])
+    assert.deepEqual(chain.slice(1).map(({ nextId }) => nextId), [reverted.id, null])
+  }))
+
   test('becomes a map again at close, even without a write', withOldData(async ({ base, open }) => {
     await writeFile(filesPath(base, SAMPLE), '["keep me"]')
     const storage = open()
@@ -281,6 +298,19 @@ describe('a project that the old package deleted', () => {
     await first.close()
     await rm(filesPath(base, SAMPLE))
     await assert.rejects(open().getProjectFiles(SAMPLE), { code: 'CORRUPT_DATA', message: /missing.*repair/ })
+  }))
+
+  test('may have kept its entry: deleteProjectData then takes its files for deleted', withOldData(async ({ base, open }) => {
+    const first = open()
+    await first.getProjectFiles(SAMPLE)
+    await first.close()
+    await rm(dirname(filesPath(base, SAMPLE)), { recursive: true })
+    const storage = open()
+    await storage.deleteProjectData(SAMPLE)
+    assert.deepEqual(await storage.readProjectFiles(SAMPLE), {})
+    const file = await storage.addFile(SAMPLE, fileInput('new.ts'))
+    await storage.close()
+    assert.deepEqual(await readJson(filesPath(base, SAMPLE)), { [file.id]: file })
   }))
 })
 

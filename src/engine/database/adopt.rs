@@ -251,7 +251,7 @@ impl Database {
         if let Some(problem) = &adoption.broken {
             let saved = adoption.put.len();
             let message = format!(
-                "{} is not valid JSON ({problem}); {saved} whole documents were recovered from it; {}",
+                "{} is not valid JSON ({problem}); documents recovered from it: {saved}; {}",
                 path.display(),
                 kept(&copies.corrupt)
             );
