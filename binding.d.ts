@@ -387,7 +387,11 @@ export declare class NativeWatch {
 }
 
 export declare class Port {
-  /** `wake` is called on the JavaScript thread when messages wait. */
+  /**
+   * `wake` is called on the JavaScript thread when messages wait. Only between `hold` and `release` is it kept in memory:
+   * it refers to the port and to the whole package, and so would keep every copy that hot reloading or a test runner
+   * evaluates.
+   */
   constructor(wake: () => void)
   /**
    * Takes the messages that wait, three elements each: kind, ticket, answer. Failures, warnings and events are JSON, and
@@ -402,9 +406,10 @@ export declare class Port {
    * change something; its answer then tells how it ends.
    */
   abort(ticket: number): boolean
-  /** Keeps the process alive until `release`. */
+  /** Keeps the process alive, and `wake` in memory, until `release`. */
   hold(): void
-  release(): void
+  /** `listening` tells whether a listener still waits, for which `wake` stays in memory. */
+  release(listening: boolean): void
 }
 
 /** The result of checking a map. */

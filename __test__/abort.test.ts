@@ -166,9 +166,9 @@ test('a write that has begun to change something completes although its signal a
 test('an aborted call stops keeping the process alive before native code has ended it', withThings(async (things) => {
   const { release } = Port.prototype
   let released = 0
-  Port.prototype.release = function () {
+  Port.prototype.release = function (...args: unknown[]) {
     released += 1
-    release.call(this)
+    release.apply(this, args)
   }
   try {
     const controller = new AbortController()

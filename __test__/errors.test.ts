@@ -44,9 +44,9 @@ describe('a call that fails before native code is called', () => {
       held += 1
       hold.call(this)
     }
-    Port.prototype.release = function () {
+    Port.prototype.release = function (...args: unknown[]) {
       held -= 1
-      release.call(this)
+      release.apply(this, args)
     }
     try {
       assert.equal((await caught(failing(base).stats())).code, 'INVALID_ARGUMENT')

@@ -6,8 +6,10 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import * as own from '../index.js'
-import { caught, fileInput, projectInput, withDirectory } from './support/index.js'
+import { caught, fileInput, projectInput, until, withDirectory } from './support/index.js'
 
 type Package = typeof own
 
@@ -29,6 +31,12 @@ function evaluatedAnew(): Package {
   const require = createRequire(join(directory, 'index.js'))
   for (const path of Object.keys(require.cache)) if (path.startsWith(directory) && path.endsWith('.js')) delete require.cache[path]
   return require('./index.js')
+}
+
+function collectGarbage() {
+  if (process.versions.bun !== undefined) return (globalThis as any).Bun.gc(true)
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
 }
 
 const kinds: [string, () => Package][] = [['two copies', () => copy], ['a copy and a second evaluation of it', evaluatedAnew]]
@@ -92,3 +100,52 @@ for (const [what, other] of kinds) {
     }))
   })
 }
+
+describe('an evaluation that is not used any more', () => {
+  test('is garbage-collected, whether or not its storages were closed', withDirectory(async ({ base }) => {
+    let freed = 0
+    const registry = new FinalizationRegistry(() => freed++)
+    for (let n = 0; n < 10; n++) {
+      const evaluated = evaluatedAnew()
+      registry.register(evaluated, n)
+      const storage = new evaluated.ProjectStorageV2({ basePath: base })
+      await storage.create(projectInput())
+      if (n % 2 === 0) await storage.close()
+    }
+    // The last evaluation is in the cache of modules, and a runtime may keep traces of one more.
+    await until('the others to be freed', () => {
+      collectGarbage()
+      return freed >= 8
+    })
+  }))
+
+  test('stays while a listener waits for changes', withDirectory(async ({ base }) => {
+    let heard = 0
+    const listen = async () => {
+      const storage = new (evaluatedAnew().ProjectStorageV2)({ basePath: base }).on('change', () => heard++)
+      await storage.list()
+    }
+    await listen()
+    const other = new own.ProjectStorageV2({ basePath: base })
+    evaluatedAnew()
+    for (let n = 1; n <= 5; n++) {
+      collectGarbage()
+      await other.create(projectInput())
+      await until('the listener to hear', () => heard >= n)
+    }
+    await other.close()
+  }))
+
+  test('stays until its calls have been answered', withDirectory(async ({ base }) => {
+    const answers: string[] = []
+    const begin = (n: number) => {
+      const storage = new (evaluatedAnew().ProjectStorageV2)({ basePath: base })
+      void storage.create(projectInput(`p${n}`)).then(({ name }) => answers.push(name))
+    }
+    for (let n = 0; n < 10; n++) {
+      begin(n)
+      collectGarbage()
+    }
+    await until('all answers', () => answers.length === 10)
+  }))
+})

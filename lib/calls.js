@@ -43,7 +43,7 @@ function settle() {
   } catch (error) {
     // It is unknown whose answers these were, so all waiting calls fail.
     for (const ticket of [...waiting.keys()]) ended(ticket).reject(error)
-    opened.release()
+    releaseIfIdle()
     return
   }
   for (let at = 0; at < messages.length; at += 3) {
@@ -79,7 +79,12 @@ function settle() {
     const promise = ended(ticket)
     if (promise !== undefined) answerTo(promise, kind, answer)
   }
-  if (waiting.size === 0) opened.release()
+  releaseIfIdle()
+}
+
+/** Lets the process end if no call waits, and lets this module be garbage-collected if no listener waits either. */
+function releaseIfIdle() {
+  if (waiting.size === 0) opened?.release(listeners.size > 0)
 }
 
 function answerTo({ resolve, reject, pieces }, kind, answer) {
@@ -151,7 +156,7 @@ function endWith(signal, ticket) {
     if (!opened.abort(ticket)) return
     const promise = waiting.get(ticket)
     waiting.delete(ticket)
-    if (waiting.size === 0) opened.release()
+    releaseIfIdle()
     promise?.reject(aborted(signal))
   }
   const forget = whenAborted(signal, giveUp)
@@ -193,13 +198,13 @@ function begun(start, { progress, delayed, signal } = {}) {
       waiting.delete(ticket)
       forget?.()
       opened.abort(ticket)
-      if (waiting.size === 0) opened.release()
+      releaseIfIdle()
       reject(error)
     }
   })
 }
 
-/** Registers a listener and returns the channel on which it is notified. That alone does not keep the process alive. */
+/** Registers a listener, which then begins a call, and returns its channel. Listening does not keep the process alive. */
 function listen(listener) {
   do lastChannel = (lastChannel + 1) >>> 0
   while (listeners.has(lastChannel))
@@ -209,6 +214,7 @@ function listen(listener) {
 
 function silence(channel) {
   listeners.delete(channel)
+  releaseIfIdle()
 }
 
 module.exports = { call, listen, port, silence }

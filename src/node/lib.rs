@@ -39,3 +39,4 @@ mod streams;
 mod text;
 mod transaction;
 mod watch;
+mod weak_function;

@@ -1,10 +1,11 @@
 //! The way back to JavaScript: the answers of calls that left the calling thread.
 //!
 //! JavaScript keeps the promises and numbers them; native code only posts how the call with a number has ended. One
-//! threadsafe function per environment wakes JavaScript up, however many answers wait. It keeps the process alive only while
-//! JavaScript says that it is waiting.
+//! threadsafe function per environment wakes JavaScript up, however many answers wait. It keeps the process alive, and the
+//! JavaScript that it wakes in memory, only while JavaScript says that it is waiting.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +18,7 @@ use parking_lot::Mutex;
 use super::error::describe;
 use super::parts::{JsParts, Parts};
 use super::statistics::event_text;
+use super::weak_function::WeakFunction;
 use crate::engine::cancel::Cancel;
 use crate::engine::{Database, Error, Event, LONGEST_TEXT, Observer, Warning, patience};
 
@@ -223,21 +225,28 @@ const DELAYED: u32 = 8;
 pub struct Port {
     mailbox: Mailbox,
     holder: Mutex<Wake>,
+    wake: Rc<WeakFunction>,
 }
 
 #[napi]
 impl Port {
-    /// `wake` is called on the JavaScript thread when messages wait.
+    /// `wake` is called on the JavaScript thread when messages wait. Only between `hold` and `release` is it kept in memory:
+    /// it refers to the port and to the whole package, and so would keep every copy that hot reloading or a test runner
+    /// evaluates.
     #[napi(constructor, catch_unwind)]
     pub fn new(env: Env, wake: Function<'_, (), ()>) -> Result<Port> {
-        let build = || wake.build_threadsafe_function::<()>().weak::<true>().build_callback(|_| Ok(()));
+        let wake = WeakFunction::new(&env, &wake)?;
+        let caller = wake.caller(&env)?;
+        let build = || caller.build_threadsafe_function::<()>().weak::<true>().build_callback(|_| Ok(()));
         let mailbox = Mailbox::new(build()?);
         // Runs before the objects of the environment are dropped. A migration in progress is one of them, and is undone
         // then.
-        env.add_env_cleanup_hook(Arc::clone(&mailbox.inner), |inner| {
-            inner.ended.store(true, Ordering::Release);
+        env.add_env_cleanup_hook(Arc::downgrade(&mailbox.inner), |inner| {
+            if let Some(inner) = inner.upgrade() {
+                inner.ended.store(true, Ordering::Release);
+            }
         })?;
-        Ok(Port { mailbox, holder: Mutex::new(build()?) })
+        Ok(Port { mailbox, holder: Mutex::new(build()?), wake })
     }
 
     /// Takes the messages that wait, three elements each: kind, ticket, answer. Failures, warnings and events are JSON, and
@@ -305,19 +314,22 @@ impl Port {
         self.mailbox.cancels.lock().remove(&ticket).is_some_and(|cancel| cancel.cancel())
     }
 
-    /// Keeps the process alive until `release`.
+    /// Keeps the process alive, and `wake` in memory, until `release`.
     #[napi(catch_unwind)]
     #[allow(
         deprecated,
         reason = "the process must live only while a call is under way, which no newer call expresses"
     )]
     pub fn hold(&self, env: Env) -> Result<()> {
+        self.wake.keep(true)?;
         self.holder.lock().refer(&env)
     }
 
+    /// `listening` tells whether a listener still waits, for which `wake` stays in memory.
     #[napi(catch_unwind)]
     #[allow(deprecated, reason = "the counterpart of `hold`")]
-    pub fn release(&self, env: Env) -> Result<()> {
+    pub fn release(&self, env: Env, listening: bool) -> Result<()> {
+        self.wake.keep(listening)?;
         self.holder.lock().unref(&env)
     }
 }
