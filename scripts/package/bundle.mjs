@@ -23,6 +23,8 @@ export async function bundle(directory) {
 async function bundleOne(entry, path) {
   const { outputFiles } = await build({
     entryPoints: [join(root, entry)],
+    // The bundle names its modules by their paths from here.
+    absWorkingDir: root,
     // The bundle has the place of its entry, so that the paths to the files that stay apart are still right.
     outfile: join(root, entry),
     write: false,
