@@ -74,6 +74,11 @@ describe('the error of an addon that does not load', () => {
     assert.match(message, /built for another machine: remove node_modules/)
   })
 
+  test('names the flag if Node loads no addons', () => {
+    const { message } = loadError(loaderError(new Error('Cannot load native addon because loading addons is disabled.')), LINUX)
+    assert.match(message, /addons is disabled\. Start Node .*--allow-addons\.$/)
+  })
+
   test('recognises an addon built for the other C library', () => {
     const { message } = loadError(loaderError(new Error('libc.musl-x86_64.so.1: cannot open shared object file')), LINUX)
     assert.match(message, /built for musl and this is glibc/)

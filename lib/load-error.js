@@ -86,6 +86,7 @@ function hint(message) {
   if (/wrong ELF class|invalid ELF header|incompatible architecture|not a valid Win32/.test(message)) {
     return ' It was built for another machine: remove node_modules and install again on this one.'
   }
+  if (/loading addons is disabled/.test(message)) return ' Start Node without --no-addons, or beside --permission with --allow-addons.'
   return ''
 }
 
