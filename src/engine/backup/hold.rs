@@ -19,7 +19,7 @@ use super::lock::MigrationLock;
 use super::manifest::{DatabaseEntry, FileEntry, Kind, Manifest};
 use super::places::{Places, Purpose};
 use super::replacement::{Replacement, Source, sync_file};
-use super::{INTENT, Site, intent};
+use super::{Site, intent};
 use crate::engine::cancel;
 use crate::engine::database::{Cut, CutContent, Database, Frozen, Held, Mutant, Quiet, WAYS_OUT};
 use crate::engine::error::{Error, Holder, IoContext, Result};
@@ -159,8 +159,8 @@ impl Hold {
         }
         self.held.migrating.store(true, Ordering::Release);
         let copy = Intent { copy: manifest };
-        if let Err(error) = intent::declare(&*self.site.fs(), &self.intent(), &copy) {
-            intent::withdraw(&*self.site.fs(), &self.intent())
+        if let Err(error) = intent::declare(&*self.site.fs(), &self.site.migration_intent(), &copy) {
+            intent::withdraw(&*self.site.fs(), &self.site.migration_intent())
                 .map_err(|_| error.clone().with_unknown_outcome())?;
             self.end_migration(&databases);
             return Err(error);
@@ -177,14 +177,14 @@ impl Hold {
         let (_quiet, mut held) = self.stop(&databases)?;
         let early = self.site.options.is_mutant(Mutant::DiscardBeforeSync);
         if early {
-            intent::end(&*self.site.fs(), &self.intent())?;
+            intent::end(&*self.site.fs(), &self.site.migration_intent())?;
         }
         for (database, held) in databases.iter().zip(&mut held) {
             database.make_durable(held)?;
         }
         self.sync_foreign_files()?;
         if !early {
-            intent::end(&*self.site.fs(), &self.intent())?;
+            intent::end(&*self.site.fs(), &self.site.migration_intent())?;
         }
         self.end_migration(&databases);
         Ok(SpareCopy { manifest: copy.manifest.clone() })
@@ -205,7 +205,7 @@ impl Hold {
         let sources = sources_in_place(&self.site, &copy.manifest)?;
         let replacement =
             Replacement::plan(&self.site, &copy.manifest, sources, &directories, Purpose::PutBack)?
-                .ending(self.site.relative(&self.intent())?);
+                .ending(self.site.relative(&self.site.migration_intent())?);
         replacement.declare(&self.site)?;
         replacement.carry_out(&self.site, false)?;
         for (database, held) in databases.iter().zip(&mut held) {
@@ -235,10 +235,6 @@ impl Hold {
 
     fn wait(&self) -> Wait {
         Wait::at_most(self.wait.timeout)
-    }
-
-    fn intent(&self) -> PathBuf {
-        self.site.migration_directory().join(INTENT)
     }
 
     fn end_migration(&self, databases: &[Arc<Database>]) {

@@ -105,8 +105,16 @@ impl Site {
         self.base.data().join(RESTORE)
     }
 
+    fn restore_intent(&self) -> PathBuf {
+        self.restore_directory().join(INTENT)
+    }
+
     fn migration_directory(&self) -> PathBuf {
         self.base.data().join(MIGRATION)
+    }
+
+    fn migration_intent(&self) -> PathBuf {
+        self.migration_directory().join(INTENT)
     }
 
     /// Returns the directories of all databases, in path order. Those that this process has open are recorded again if they

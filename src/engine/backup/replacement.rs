@@ -15,7 +15,7 @@ use super::copy::{Content, content_of, copy_file, is_missing};
 use super::inventory::Inventory;
 use super::manifest::{Kind, Manifest};
 use super::places::{Places, Purpose, check_writable, is_below};
-use super::{INTENT, Site, intent};
+use super::{Site, intent};
 use crate::engine::checksum::FileHash;
 use crate::engine::database::{Mutant, Start, known_collections, start_beyond, start_over};
 use crate::engine::error::{Error, IoContext, Outcome, Result};
@@ -195,17 +195,13 @@ impl Replacement {
             && self.give_way.iter().all(|path| path.starts_with("data/"))
     }
 
-    fn intent(site: &Site) -> PathBuf {
-        site.restore_directory().join(INTENT)
-    }
-
     /// Writes the intent: from here on the replacement is rolled forward, whatever happens. If this fails, nothing is
     /// replaced, unless not even the intent can be withdrawn.
     pub fn declare(&self, site: &Site) -> Result<()> {
         if site.options.is_mutant(Mutant::ReplaceWithoutIntent) {
             return Ok(());
         }
-        let (fs, path) = (site.fs(), Replacement::intent(site));
+        let (fs, path) = (site.fs(), site.restore_intent());
         intent::declare(&*fs, &path, self).or_else(|error| {
             intent::withdraw(&*fs, &path).map_err(|_| error.clone().with_unknown_outcome())?;
             Err(error)
@@ -304,7 +300,7 @@ impl Replacement {
         for path in &self.ends {
             intent::end(&*fs, &site.base.absolute(path))?;
         }
-        intent::end(&*fs, &Replacement::intent(site))?;
+        intent::end(&*fs, &site.restore_intent())?;
         remove_staged(site);
         Ok(())
     }
@@ -329,7 +325,7 @@ impl Replacement {
         for database in &mut self.databases {
             database.start = database.start.again(&*fs, &site.base.absolute(&database.path))?;
         }
-        intent::declare(&*fs, &Replacement::intent(site), &self)?;
+        intent::declare(&*fs, &site.restore_intent(), &self)?;
         self.finish(site, owned, true)
     }
 

@@ -12,7 +12,7 @@ use super::places::{Places, Purpose, is_below, names_above};
 use super::progress::{Meter, Progress};
 use super::replacement::{Replacement, Source, remove_staged};
 use super::sealed::read_sealed;
-use super::{INTENT, Site, name};
+use super::{Site, name};
 use crate::engine::cancel;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, FileKind, OpenMode};
@@ -63,7 +63,7 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
         let sources = stage(site, &backup, &manifest, &staged, &mut meter)?;
         let mut replacement = Replacement::plan(site, &manifest, sources, &directories, Purpose::Restore)?;
         if damaged_intents {
-            replacement = replacement.ending(site.relative(&site.migration_directory().join(INTENT))?);
+            replacement = replacement.ending(site.relative(&site.migration_intent())?);
         }
         cancel::begin()?;
         replacement.begin(site, owned)?;
@@ -90,7 +90,7 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
 
 /// Whether there may be an intent, which needs the staged files.
 fn is_declared(site: &Site) -> bool {
-    !matches!(site.fs().metadata(&site.restore_directory().join(INTENT)), Ok(None))
+    !matches!(site.fs().metadata(&site.restore_intent()), Ok(None))
 }
 
 /// For each of these directories that does not exist yet, the outermost missing one at or above it.

@@ -9,7 +9,7 @@ use super::lock::MigrationLock;
 use super::manifest::Manifest;
 use super::places::{Places, Purpose, is_below};
 use super::replacement::{Replacement, remove_staged};
-use super::{INTENT, Site, is_inside};
+use super::{Site, is_inside};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::lock::Wait;
@@ -29,7 +29,7 @@ pub fn settle(site: &Site, wait: Wait) -> Result<()> {
 
 fn is_pending(site: &Site) -> Result<bool> {
     let fs = site.fs();
-    for intent in [site.restore_directory().join(INTENT), site.migration_directory().join(INTENT)] {
+    for intent in [site.restore_intent(), site.migration_intent()] {
         if fs.metadata(&intent).at("look up", &intent)?.is_some() {
             return Ok(true);
         }
@@ -50,7 +50,7 @@ pub(super) fn settle_locked(site: &Site, _: &MigrationLock, wait: Wait) -> Resul
 fn roll_forward(site: &Site, wait: Wait) -> Result<()> {
     let fs = site.fs();
     // If putting back was interrupted, there are both intents, and this one says what to do.
-    let path = site.restore_directory().join(INTENT);
+    let path = site.restore_intent();
     match intent::find::<Replacement>(&*fs, &path)? {
         Found::Nothing => Ok(()),
         Found::Done => intent::end(&*fs, &path),
@@ -69,7 +69,7 @@ fn roll_forward(site: &Site, wait: Wait) -> Result<()> {
 /// Puts back the data that an interrupted migration changed.
 fn undo(site: &Site, wait: Wait) -> Result<()> {
     let fs = site.fs();
-    let path = site.migration_directory().join(INTENT);
+    let path = site.migration_intent();
     match intent::find::<Intent>(&*fs, &path)? {
         Found::Nothing => Ok(()),
         Found::Done => intent::end(&*fs, &path),
