@@ -49,7 +49,7 @@ impl Until {
     /// Returns what the tip says, if it was written since this machine started and no other process moves it.
     pub fn tip(self) -> Option<TipSlot> {
         match self {
-            Until::End { tip, boot_id } => tip.filter(|tip| boot_id != 0 && tip.boot_id == boot_id),
+            Until::End { tip, boot_id } => tip.filter(|tip| tip.is_of_boot(boot_id)),
             Until::Tip(_) | Until::LastGoodLine => None,
         }
     }

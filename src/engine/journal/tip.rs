@@ -61,6 +61,12 @@ const POISONED: u64 = 1;
 const MIGRATING: u64 = 2;
 
 impl TipSlot {
+    /// Returns whether the slot was written since the machine started with this boot id. Without a boot id, which is 0 then,
+    /// it may be older than a power loss.
+    pub fn is_of_boot(&self, boot_id: u128) -> bool {
+        boot_id != 0 && self.boot_id == boot_id
+    }
+
     /// Parses a slot and its count. Returns `None` unless the checksum is correct and the numbers are ones that a database
     /// can reach.
     fn parse(words: [u64; SLOT_WORDS]) -> Option<(u64, TipSlot)> {
@@ -283,6 +289,13 @@ mod tests {
 
     fn slot_of(seq: u64) -> TipSlot {
         TipSlot { boot_id: 1, generation: 1, seq, end: seq * 100, poisoned: false, migrating: false }
+    }
+
+    #[test]
+    fn a_slot_without_a_boot_id_is_of_no_boot() {
+        let of = |boot_id| TipSlot { boot_id, ..slot_of(1) };
+        assert!(of(7).is_of_boot(7));
+        assert!(!of(7).is_of_boot(8) && !of(7).is_of_boot(0) && !of(0).is_of_boot(0));
     }
 
     /// A page that calls `may` before each access; a store that is refused does not happen.

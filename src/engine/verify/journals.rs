@@ -71,7 +71,7 @@ impl Journals {
         let mut reading = Reading::new(database);
         reading.journals.bytes = files.iter().map(|journal| journal.bytes.len() as u64).sum();
         reading.journals.highest_generation = files.last().map_or(0, |journal| journal.generation);
-        let tip = cut.tip.filter(|tip| !cut.alone || (boot_id != 0 && tip.boot_id == boot_id));
+        let tip = cut.tip.filter(|tip| !cut.alone || tip.is_of_boot(boot_id));
         if let Some(tip) = tip {
             reading.journals.highest_seq = tip.seq;
             if tip.poisoned {
