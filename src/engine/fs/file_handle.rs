@@ -32,11 +32,10 @@ impl OpenFiles {
         close(&surplus);
     }
 
-    /// Closes all files that nobody reads at the moment. Returns whether any was kept open.
-    pub fn close_all(&self) -> bool {
+    /// Closes all files that nobody reads at the moment.
+    pub fn close_all(&self) {
         let all: Vec<Weak<Mutex<Open>>> = self.kept.lock().drain(..).collect();
         close(&all);
-        !all.is_empty()
     }
 
     fn forget(&self, dropped: &Arc<Mutex<Open>>) {

@@ -187,7 +187,10 @@ fn with_room<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let is_full =
         |error: &io::Error| error.raw_os_error().is_some_and(|code| TOO_MANY_OPEN_FILES.contains(&code));
     match call() {
-        Err(error) if is_full(&error) && OPEN_FILES.close_all() => call(),
+        Err(error) if is_full(&error) => {
+            OPEN_FILES.close_all();
+            call()
+        }
         done => done,
     }
 }
