@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::support::record;
 use crate::support::simulated::{DIRECTORY, checkpoint, leave_something, machine, name, open, put, verified};
 use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
-use octoprompt_storage::engine::{ProblemCode, VerifyReport, Wait, repair, verify};
+use octoprompt_storage::engine::{BasePath, ProblemCode, VerifyReport, Wait, repair, verify, verify_records};
 
 const PATHS: [&str; 3] = ["first.json", "second.json", "third.json"];
 
@@ -81,4 +81,17 @@ fn a_lack_of_memory_is_not_a_finding() {
     fail_reads(&fs, &["second.json"], Fault::Kind(io::ErrorKind::OutOfMemory));
     let error = verify(&fs.handle(), Path::new(DIRECTORY), wait()).expect_err("no verdict");
     assert_eq!(error.code(), "IO_ERROR");
+}
+
+#[test]
+fn a_lack_of_memory_is_no_finding_about_the_record_of_databases_either() {
+    let fs = machine();
+    fs.make_dirs("/base/data");
+    fs.write_file("/base/data/.databases.json", b"{}");
+    let records = || verify_records(&BasePath::new(fs.handle(), Path::new("/base")));
+    fail_reads(&fs, &[".databases.json"], Fault::Kind(io::ErrorKind::OutOfMemory));
+    assert_eq!(records().expect_err("no verdict").code(), "IO_ERROR");
+    fs.heal();
+    fail_reads(&fs, &[".databases.json"], Fault::Io);
+    assert_eq!(records().expect("a verdict").len(), 1);
 }

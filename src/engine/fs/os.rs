@@ -42,11 +42,18 @@ impl Fs for OsFs {
         let file = with_room(|| match mode {
             OpenMode::Read | OpenMode::ReadWrite if is_own(path) => open_unfollowed(&mut options, path),
             _ => platform::open(&mut options, path),
+        });
+        let directory = || {
+            let reason = "it is a directory, not a file; move it elsewhere";
+            io::Error::new(io::ErrorKind::IsADirectory, reason)
+        };
+        let file = file.map_err(|error| match error.kind() {
+            io::ErrorKind::IsADirectory => directory(),
+            _ => error,
         })?;
         let found = file.metadata()?;
         if found.is_dir() {
-            let reason = "it is a directory, not a file; move it elsewhere";
-            return Err(io::Error::new(io::ErrorKind::IsADirectory, reason));
+            return Err(directory());
         }
         if !found.is_file() {
             let reason = "it is a pipe, a socket or a device, not a file; move it elsewhere";

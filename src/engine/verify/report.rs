@@ -182,7 +182,9 @@ impl Problem {
     pub fn of_record(path: impl Into<String>, error: &Error) -> Option<Problem> {
         let message = match error {
             Error::Corrupt { .. } => error.to_string(),
-            Error::Io { .. } => format!("{error}; make it readable, or restore it from a backup"),
+            Error::Io { .. } if !error.is_shortage() => {
+                format!("{error}; make it readable, or restore it from a backup")
+            }
             _ => return None,
         };
         Some(Problem::new(ProblemCode::RecordDamaged, path, message))

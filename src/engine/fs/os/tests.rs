@@ -58,12 +58,15 @@ fn files_open_for_reading_and_directories_can_be_synced() {
 }
 
 #[test]
-fn opening_a_directory_as_a_file_is_refused() {
+fn opening_a_directory_as_a_file_is_refused_with_what_to_do() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let open = |mode| OsFs.open(directory.path(), mode).map(drop).map_err(|error| error.kind());
-    assert_eq!(open(OpenMode::Read), Err(io::ErrorKind::IsADirectory));
-    assert_eq!(open(OpenMode::ReadWrite), Err(io::ErrorKind::IsADirectory));
-    assert_eq!(open(OpenMode::CreateNew), Err(io::ErrorKind::AlreadyExists));
+    let open = |mode| OsFs.open(directory.path(), mode).map(drop).expect_err("it is not a file");
+    for mode in [OpenMode::Read, OpenMode::ReadWrite] {
+        let error = open(mode);
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+        assert!(error.to_string().contains("move it elsewhere"), "{error}");
+    }
+    assert_eq!(open(OpenMode::CreateNew).kind(), io::ErrorKind::AlreadyExists);
 }
 
 #[cfg(unix)]
