@@ -1,6 +1,7 @@
 // The package twice in one process. Two copies of its files, as in two `node_modules`, treat each other like two processes.
 // One copy that is evaluated again, as by hot reloading, shares the engine with the earlier evaluation.
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { cp, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -113,6 +114,26 @@ describe('an evaluation that is not used any more', () => {
       if (n % 2 === 0) await storage.close()
     }
     // The last evaluation is in the cache of modules, and a runtime may keep traces of one more.
+    await until('the others to be freed', () => {
+      collectGarbage()
+      return freed >= 8
+    })
+  }))
+
+  test('is garbage-collected although the context of AsyncLocalStorage in which it was used leads to it', withDirectory(async ({ base }) => {
+    let freed = 0
+    const registry = new FinalizationRegistry(() => freed++)
+    const contexts = new AsyncLocalStorage<{ evaluated?: Package }>()
+    for (let n = 0; n < 10; n++) {
+      const context: { evaluated?: Package } = {}
+      await contexts.run(context, async () => {
+        context.evaluated = evaluatedAnew()
+        registry.register(context.evaluated, n)
+        const storage = new context.evaluated.ProjectStorageV2({ basePath: base })
+        await storage.create(projectInput())
+        await storage.close()
+      })
+    }
     await until('the others to be freed', () => {
       collectGarbage()
       return freed >= 8

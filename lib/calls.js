@@ -7,6 +7,7 @@ const { Pieces } = require('./answers.js')
 const { aborted, throwIfAborted, whenAborted } = require('./abort.js')
 const { channels, publish, warn } = require('./diagnostics.js')
 const { errorFrom, StorageError } = require('./errors.js')
+const { outside } = require('./outside.js')
 const { setImmediate } = require('./timers.js')
 
 const ANSWERED = 0
@@ -28,7 +29,7 @@ let opened
 
 /** The mailbox of this thread, opened with the first storage. */
 function port() {
-  return (opened ??= new Port(settle))
+  return (opened ??= outside(() => new Port(settle)))
 }
 
 /** Whether the event loop must turn before more answers are taken. */
