@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
-import { mkdir, rm, writeFile, symlink } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { runInThisContext } from 'node:vm'
+import { transform } from 'esbuild'
 import { z } from 'zod'
 import { IndexManager, NotFoundError, ProjectStorageV2, StorageError, ValidationError } from '../index.js'
 import { caught, dataPath, fileInput, projectInput, withDirectory, withProject, withStorage } from './support/index.js'
@@ -22,6 +24,16 @@ describe('the error classes', () => {
     assert.deepEqual([validation.name, missing.name, other.name], ['ValidationError', 'NotFoundError', 'StorageError'])
     assert.deepEqual([validation.code, missing.code, other.code], ['VALIDATION_ERROR', 'NOT_FOUND', 'CLOSED'])
     assert.deepEqual(validation.issues, [{ path: ['a', 0], message: 'wrong', code: 'invalid_type' }])
+  })
+
+  test('keep their names when a bundler renames them', async () => {
+    const source = await readFile(join(__dirname, '..', 'lib', 'errors.js'), 'utf8')
+    const { code } = await transform(`(module) => {${source}}`, { minifyIdentifiers: true })
+    const found: any = {}
+    runInThisContext(code)(found)
+    for (const name of ['StorageError', 'ValidationError', 'NotFoundError']) {
+      assert.deepEqual([found.exports[name].name, new found.exports[name]('gone').name], [name, name])
+    }
   })
 
   test('keep a cause', () => {

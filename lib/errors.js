@@ -25,8 +25,10 @@ class NotFoundError extends StorageError {
   }
 }
 
-for (const type of [StorageError, ValidationError, NotFoundError]) {
-  Object.defineProperty(type.prototype, 'name', { value: type.name, configurable: true, writable: true })
+// Spelled out, because bundlers and minifiers rename classes.
+for (const [name, type] of Object.entries({ StorageError, ValidationError, NotFoundError })) {
+  Object.defineProperty(type, 'name', { value: name, configurable: true })
+  Object.defineProperty(type.prototype, 'name', { value: name, configurable: true, writable: true })
 }
 
 /** Builds the error that native code described. */
