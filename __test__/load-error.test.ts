@@ -136,6 +136,12 @@ describe('require() of the package', () => {
     const { message } = await load(base, (home) => writeFile(join(home, addon), 'no addon'))
     assert.match(message, /the system refuses to load it/)
   }))
+
+  test('says what to do if a bundler replaced the addon by its path', withDirectory(async ({ base }) => {
+    const { code, message } = await load(base, (home) => writeFile(join(home, 'binding.js'), "module.exports = './storage-7f3a.node'\n"))
+    assert.equal(code, 'ADDON_NOT_LOADED')
+    assert.match(message, /bundler put something else in its place.*mark @octoprompt\/storage as external/)
+  }))
 })
 
 describe('the command without its addon', () => {

@@ -18,6 +18,8 @@ const PLATFORMS = [
   'win32-arm64-msvc',
 ]
 
+const AS_EXTERNAL = `In a bundle no addon is found: mark ${name} as external.`
+
 /** The machine that this process runs on. */
 function thisMachine() {
   const { platform, arch, versions } = process
@@ -54,12 +56,19 @@ function attemptsOf(thrown) {
  * pages, by Bun twice as many for each link.
  */
 function loadError(thrown, machine = thisMachine()) {
+  const attempts = attemptsOf(thrown)
+  const cause = attempts.length === 0 ? thrown : new Error(['Tried:', ...attempts.map(firstLine)].join('\n- '))
+  return errorOn(machine, advice(attempts, platformName(machine)), { cause })
+}
+
+/** Returns the error to throw if a bundler, told to copy the addon, put the path of the copy in its place. */
+const replacedError = () => errorOn(thisMachine(), `A bundler put something else in its place. ${AS_EXTERNAL}`)
+
+function errorOn(machine, advice, options) {
   const platform = platformName(machine)
   const libc = machine.libc && [machine.libc.name, machine.libc.version].filter(Boolean).join(' ')
   const where = [platform, libc, machine.runtime].filter(Boolean).join(', ')
-  const attempts = attemptsOf(thrown)
-  const cause = attempts.length === 0 ? thrown : new Error(['Tried:', ...attempts.map(firstLine)].join('\n- '))
-  const error = new StorageError(`${name} has no addon for this machine (${where}). ${advice(attempts, platform)}`, 'ADDON_NOT_LOADED', { cause })
+  const error = new StorageError(`${name} has no addon for this machine (${where}). ${advice}`, 'ADDON_NOT_LOADED', options)
   return Object.assign(error, { platform })
 }
 
@@ -73,8 +82,7 @@ function advice(attempts, platform) {
   return (
     `The package ${name}-${platform}@${version}, an optional dependency, is not installed. Usual reasons: the dependencies were installed ` +
     'on another machine and copied here (also into an image), with --omit=optional, or from a lock file that was made on another ' +
-    'platform. Remove node_modules, and the lock file if need be, and install again on this machine. In a bundle no addon is found: ' +
-    `mark ${name} as external.`
+    `platform. Remove node_modules, and the lock file if need be, and install again on this machine. ${AS_EXTERNAL}`
   )
 }
 
@@ -90,4 +98,4 @@ function hint(message) {
   return ''
 }
 
-module.exports = { PLATFORMS, loadError }
+module.exports = { PLATFORMS, loadError, replacedError }
