@@ -79,6 +79,12 @@ describe('the error of an addon that does not load', () => {
     assert.match(message, /addons is disabled\. Start Node .*--allow-addons\.$/)
   })
 
+  test('says how a single executable application loads the package', () => {
+    const { message } = loadError(loaderError(new Error('No such built-in module: ./storage.node')), LINUX)
+    assert.match(message, /createRequire\(process\.execPath\)/)
+    assert.doesNotMatch(message, /refuses|not installed/)
+  })
+
   test('recognises an addon built for the other C library', () => {
     const { message } = loadError(loaderError(new Error('libc.musl-x86_64.so.1: cannot open shared object file')), LINUX)
     assert.match(message, /built for musl and this is glibc/)

@@ -76,6 +76,12 @@ function advice(attempts, platform) {
   if (!PLATFORMS.includes(platform)) {
     return `There are addons for ${PLATFORMS.join(', ')}; on other machines build it from source with Rust: npm run build.`
   }
+  if (attempts.some((message) => message.startsWith('No such built-in module'))) {
+    return (
+      'The `require` of a single executable application loads no files: load the package with ' +
+      "require('node:module').createRequire(process.execPath), from the node_modules beside the executable."
+    )
+  }
   // The loader passes on only the messages of its attempts. An attempt that found a file says why the system refused it.
   const refused = attempts.find((message) => !/^Cannot find (module|package)\b/.test(message))
   if (refused !== undefined) return `It is installed, but the system refuses to load it: ${firstLine(refused)}${hint(refused)}`
