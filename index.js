@@ -1,26 +1,18 @@
 'use strict'
 
-const { addIndexesMigration } = require('./lib/add-indexes-migration.js')
-const { BaseStorage } = require('./lib/base-storage.js')
-const { NotFoundError, StorageError, ValidationError } = require('./lib/errors.js')
-const { ProjectFileStorage } = require('./lib/file-storage.js')
-const { IndexManager } = require('./lib/index-manager.js')
-const { MigrationManager } = require('./lib/migration-manager.js')
-const { ProjectStorageV2 } = require('./lib/project-storage.js')
-const { ProjectFilesStorageSchema, ProjectsStorageSchema } = require('./lib/schemas.js')
-const { projectStorage } = require('./lib/shared-storage.js')
-
+// Nothing here has the name of a class: where this file and the modules become one, those classes would be renamed, and
+// their names stand in every stack.
 module.exports = {
-  BaseStorage,
-  ProjectStorageV2,
-  ProjectFileStorage,
-  projectStorage,
-  IndexManager,
-  MigrationManager,
-  addIndexesMigration,
-  ProjectsStorageSchema,
-  ProjectFilesStorageSchema,
-  StorageError,
-  ValidationError,
-  NotFoundError,
+  BaseStorage: require('./lib/base-storage.js').BaseStorage,
+  ProjectStorageV2: require('./lib/project-storage.js').ProjectStorageV2,
+  ProjectFileStorage: require('./lib/file-storage.js').ProjectFileStorage,
+  projectStorage: require('./lib/shared-storage.js').projectStorage,
+  IndexManager: require('./lib/index-manager.js').IndexManager,
+  MigrationManager: require('./lib/migration-manager.js').MigrationManager,
+  addIndexesMigration: require('./lib/add-indexes-migration.js').addIndexesMigration,
+  ProjectsStorageSchema: require('./lib/schemas.js').ProjectsStorageSchema,
+  ProjectFilesStorageSchema: require('./lib/schemas.js').ProjectFilesStorageSchema,
+  StorageError: require('./lib/errors.js').StorageError,
+  ValidationError: require('./lib/errors.js').ValidationError,
+  NotFoundError: require('./lib/errors.js').NotFoundError,
 }
