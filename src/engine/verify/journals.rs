@@ -237,7 +237,7 @@ impl Reading {
             && !problems.last().is_some_and(is_told)
         {
             let checksum = place.checksum.is_some_and(|checksum| checksum != previous.checksum.0);
-            if place.seq < header.seq || journal.bytes.len() < stop {
+            if place.seq < header.seq {
                 let lost = batches(place.seq + 1, header.seq);
                 let message = format!("{lost} missing; restore a backup, or repair what is left");
                 let problem = Problem::new(ProblemCode::JournalDamaged, journal.name.as_str(), message);
@@ -284,7 +284,7 @@ impl Reading {
             let place = Place { at: *end, seq: header.seq, checksum: Some(*checksum) };
             return Some((place, Salt::new(header.database, header.generation)));
         }
-        let follows = journal.generation == 1 || state.position.generation + 1 == journal.generation;
+        let follows = state.position.generation + 1 == journal.generation;
         let known = Some(state.database).filter(|id| id.0 != 0);
         let rebuilt = follows.then(|| rebuild(journal, known)).flatten();
         problems.push(problem("the header is damaged; restore a backup, or repair what is left"));
@@ -324,7 +324,7 @@ impl Reading {
             return None;
         }
         let next = later.into_iter().find(|(_, body)| body.seq <= proven);
-        let last = next.as_ref().map_or(proven, |(_, body)| (body.seq - 1).max(place.seq + 1));
+        let last = next.as_ref().map_or(proven, |(_, body)| body.seq - 1);
         let message =
             format!("{} damaged; restore a backup, or repair what is left", batches(place.seq + 1, last));
         let problem = Problem::new(ProblemCode::JournalDamaged, journal.name.as_str(), message);
@@ -345,7 +345,7 @@ impl Reading {
             self.note(Problem::new(ProblemCode::JournalMissing, RESERVED, message));
             return;
         };
-        if problems.iter().all(|problem| problem.severity == Severity::Note) {
+        if problems.is_empty() {
             let message =
                 format!("{} missing; restore a backup, or repair what is left", batches(seq + 1, durable));
             let problem = Problem::new(ProblemCode::JournalDamaged, last.name.as_str(), message);
@@ -360,7 +360,7 @@ impl Reading {
         // What the snapshots hold, they hold for good, so what a newer generation says of it also applies to the older ones.
         let mut held = 0;
         for Found { generation, problems, seq, covered } in self.found.into_iter().rev() {
-            if needed && wanted.is_some_and(|wanted| wanted != generation) {
+            if wanted.is_some_and(|wanted| wanted != generation) {
                 break;
             }
             for problem in problems {
