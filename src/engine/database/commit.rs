@@ -245,7 +245,7 @@ impl Database {
         }
         let result = if !batches.is_empty() {
             self.commit_batches(writer, &batches, group, sync, &mut spent.lines)
-        } else if sync && !waiting.is_empty() {
+        } else if sync {
             // A durable write that changes nothing still promises that what it found is durable, even if that was
             // written without a sync.
             self.make_durable(writer)
@@ -421,7 +421,7 @@ fn publish(state: &mut State, group: Group, mut located: Located, position: Posi
             // be read.
             collection.unload();
         }
-        let mut changed = overlay.dropped;
+        let mut changed = false;
         for (id, pending) in overlay.documents {
             // Both are in ascending order. A place without a document here belongs to one that the group dropped with
             // its collection.
