@@ -57,6 +57,20 @@ fn a_collection_dropped_during_a_checkpoint_does_not_block_the_others() {
 }
 
 #[test]
+fn a_collection_without_a_file_that_is_dropped_during_a_checkpoint_stays_dropped() {
+    let fs = machine();
+    let (own, other) = (fs.process(), open(&fs.process()));
+    let database = open(&own);
+    put(&database, "items.json", 1, "dropped");
+    let drop_it = |t: &mut Transaction<'_>| t.drop_collection(&spec("items.json"));
+    own.before(begins_snapshot, move || other.write(Durability::Full, drop_it).expect("dropped"));
+    checkpoint(&database).expect("checkpointed");
+    assert_eq!(fs.read_file("/database/items.json"), None);
+    assert_eq!(name(&database, "items.json", 1), Ok(None));
+    assert_eq!(name(&open(&fs.power_loss(&mut Extreme::Everything)), "items.json", 1), Ok(None));
+}
+
+#[test]
 fn a_collection_removed_with_its_directory_does_not_block_the_others() {
     check_given_up(|t| {
         t.drop_collection(&spec(OWNED))?;

@@ -274,7 +274,7 @@ impl Database {
         fresh: Vec<Fresh>,
         covers: u64,
     ) -> Result<(Vec<(Draft, SnapshotRecord)>, u64)> {
-        let ready = self.without_outdated(fresh, covers)?;
+        let ready = self.without_outdated(fresh)?;
         if !ready.is_empty() {
             self.record(writer, |out| {
                 for (at, fresh) in ready.iter().enumerate() {
@@ -317,12 +317,12 @@ impl Database {
 
     /// Returns the snapshots without those of collections that were edited or dropped since the switch, which the next
     /// checkpoint looks at again.
-    fn without_outdated(&self, fresh: Vec<Fresh>, covers: u64) -> Result<Vec<Fresh>> {
+    fn without_outdated(&self, fresh: Vec<Fresh>) -> Result<Vec<Fresh>> {
         let mut ready = Vec::with_capacity(fresh.len());
         for fresh in fresh {
             let target = fresh.file.path();
             let now = self.fs.metadata(target).at("look up", target)?;
-            if now == fresh.frozen.seen && !self.was_dropped_after(&fresh.frozen.path, covers) {
+            if now == fresh.frozen.seen && !self.is_dropped(&fresh.frozen.path) {
                 ready.push(fresh);
             } else {
                 self.fs.remove_file(&fresh.temporary).at("remove", &fresh.temporary)?;
@@ -364,9 +364,9 @@ impl Database {
         Ok(complete)
     }
 
-    fn was_dropped_after(&self, path: &str, seq: u64) -> bool {
-        let state = self.state.read();
-        state.catalog.get(path).and_then(|record| record.dropped).is_some_and(|dropped| dropped > seq)
+    /// Whether the collection was dropped since the switch, which takes those that were dropped before out of the catalog.
+    fn is_dropped(&self, path: &str) -> bool {
+        self.state.read().catalog.get(path).is_some_and(|record| record.dropped.is_some())
     }
 
     /// Appends a line that changes no document, and syncs it. The write lock is held.
