@@ -2,6 +2,7 @@
 //! there is no room for them. On a simulated file system.
 
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::support::simulated::{checkpoint, machine, name, open, put, remove, reserved, verified};
@@ -68,6 +69,56 @@ fn a_collection_without_a_file_that_is_dropped_during_a_checkpoint_stays_dropped
     assert_eq!(fs.read_file("/database/items.json"), None);
     assert_eq!(name(&database, "items.json", 1), Ok(None));
     assert_eq!(name(&open(&fs.power_loss(&mut Extreme::Everything)), "items.json", 1), Ok(None));
+}
+
+/// Checkpoints three items; meanwhile the first is changed, the second is deleted, and a fourth is added.
+fn written_during_a_checkpoint(fs: &SimFs) -> Arc<Database> {
+    let database = open(fs);
+    (1..=3).for_each(|id| put(&database, "items.json", id, "before"));
+    let writing = Arc::clone(&database);
+    fs.before(begins_snapshot, move || {
+        put(&writing, "items.json", 1, "changed");
+        let delete = |t: &mut Transaction<'_>| t.delete(&spec("items.json"), 2.into());
+        assert!(writing.write(Durability::Full, delete).expect("deleted"));
+        put(&writing, "items.json", 4, "added");
+    });
+    checkpoint(&database).expect("checkpointed");
+    database
+}
+
+#[test]
+fn what_is_written_during_a_checkpoint_stays_and_the_next_one_has_it() {
+    let fs = machine();
+    let database = written_during_a_checkpoint(&fs);
+    let check = |database: &Database| {
+        let found = [1, 2, 3, 4].map(|id| name(database, "items.json", id).expect("readable"));
+        let names = [Some("changed"), None, Some("before"), Some("added")];
+        assert_eq!(found, names.map(|name| name.map(str::to_owned)));
+    };
+    check(&database);
+    check(&open(&fs.power_loss(&mut Extreme::Nothing)));
+    for _ in 0..2 {
+        checkpoint(&database).expect("checkpointed");
+        check(&database);
+        check(&open(&fs.power_loss(&mut Extreme::Nothing)));
+    }
+    let text = fs.read_file("/database/items.json").expect("a snapshot");
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(text.contains("changed") && text.contains("added") && !text.contains("\"2\""), "{text}");
+}
+
+#[test]
+fn an_edit_of_other_documents_than_those_written_during_a_checkpoint_is_no_conflict() {
+    let fs = machine();
+    let database = written_during_a_checkpoint(&fs);
+    let text = String::from_utf8(fs.read_file("/database/items.json").expect("a snapshot")).expect("text");
+    let edited = text.replace(&record(3, "before"), &record(3, "by hand"));
+    fs.write_file("/database/items.json", edited.as_bytes());
+    database.notice_all_edits().expect("looked at");
+    assert_eq!(name(&database, "items.json", 3), Ok(Some("by hand".into())));
+    assert_eq!(name(&database, "items.json", 1), Ok(Some("changed".into())));
+    let names = fs.handle().list_dir(Path::new("/database")).expect("listed");
+    assert!(!names.iter().any(|name| name.contains(".edited-")), "{names:?}");
 }
 
 #[test]
