@@ -108,6 +108,16 @@ fn what_is_written_during_a_checkpoint_stays_and_the_next_one_has_it() {
 }
 
 #[test]
+fn a_journal_is_not_needed_if_the_snapshots_hold_exactly_what_it_does() {
+    let fs = machine();
+    drop(written_during_a_checkpoint(&fs));
+    remove(&fs, ".storage/journal-000000000001.jsonl");
+    let report = verified(&fs);
+    assert!(report.is_ok(), "{report}");
+    assert_eq!(name(&open(&fs), "items.json", 3), Ok(Some("before".into())));
+}
+
+#[test]
 fn an_edit_of_other_documents_than_those_written_during_a_checkpoint_is_no_conflict() {
     let fs = machine();
     let database = written_during_a_checkpoint(&fs);
