@@ -30,6 +30,12 @@ fn open_beside(fs: &SimFs) -> (SimFs, Arc<Database>) {
     (fs, database)
 }
 
+/// Stores an item that a power loss may still take.
+fn put_unsynced(database: &Database, id: u64) {
+    let (items, text) = (spec("items.json"), record(id, "not synced").into_bytes());
+    database.write(Durability::Os, move |t| t.put(&items, id.into(), text)).expect("written");
+}
+
 /// A checkpoint that begins a new generation but writes no collection, so that the previous generation is still needed.
 fn begin_generation(fs: &SimFs, database: &Database) {
     let fits =
@@ -44,8 +50,7 @@ fn a_batch_that_was_never_synced_may_be_missing_after_a_restart() {
     let database = open(&fs);
     put(&database, "items.json", 1, "durable");
     let promised = fs.read_file(journal(1)).expect("a journal");
-    let (items, text) = (spec("items.json"), record(2, "not synced").into_bytes());
-    database.write(Durability::Os, move |t| t.put(&items, 2.into(), text)).expect("written");
+    put_unsynced(&database, 2);
     drop(database);
     // The tip may have reached the disk although the batches that it acknowledges have not.
     let fs = fs.power_loss(&mut Extreme::Everything);
@@ -56,15 +61,16 @@ fn a_batch_that_was_never_synced_may_be_missing_after_a_restart() {
 }
 
 #[test]
-fn a_failed_sync_is_reported_and_the_batch_it_lost_is_no_damage() {
+fn a_failed_sync_is_reported_and_the_batches_it_lost_are_no_damage() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "items.json", 1, "durable");
     let promised = fs.read_file(journal(1)).expect("a journal");
+    put_unsynced(&database, 2);
     let syncs = |call: &Call| matches!(call, Call::SyncData { .. }) && call.name().starts_with("journal-");
     fs.fail_when(syncs, Fault::Io, Repeat::Once);
-    let (items, text) = (spec("items.json"), record(2, "not durable").into_bytes());
-    database.write(Durability::Full, move |t| t.put(&items, 2.into(), text)).expect_err("it is not durable");
+    let (items, text) = (spec("items.json"), record(3, "not durable").into_bytes());
+    database.write(Durability::Full, move |t| t.put(&items, 3.into(), text)).expect_err("it is not durable");
     assert_eq!(codes(&verified(&fs)), ["POISONED"]);
     drop(database);
     fs.write_file(journal(1), &promised);
