@@ -145,6 +145,16 @@ fn a_generation_missing_between_others_is_reported() {
 }
 
 #[test]
+fn no_journal_is_missing_before_the_first_one_even_if_its_header_is_lost() {
+    let fs = machine();
+    put(&open(&fs), "items.json", 1, "lost");
+    let text = String::from_utf8(fs.read_file(journal(1)).expect("a journal")).expect("text");
+    fs.write_file(journal(1), text.replace("\"database\":", "\"x\":").as_bytes());
+    let report = verified(&fs);
+    assert!(!report.is_ok() && codes(&report) == ["JOURNAL_DAMAGED"], "{report}");
+}
+
+#[test]
 fn damage_to_batches_that_the_snapshots_hold_is_only_a_warning() {
     let fs = machine();
     let database = open(&fs);
