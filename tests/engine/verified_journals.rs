@@ -155,6 +155,31 @@ fn no_journal_is_missing_before_the_first_one_even_if_its_header_is_lost() {
 }
 
 #[test]
+fn a_repair_keeps_all_of_a_journal_whose_successor_is_missing() {
+    let fs = machine();
+    let database = open(&fs);
+    // The journals after this one are shorter.
+    for id in 1..=3 {
+        put(&database, "items.json", id, "stored");
+    }
+    for id in 4..=5 {
+        begin_generation(&fs, &database);
+        put(&database, "items.json", id, "stored");
+    }
+    let last = |database: &Database| database.statistics().expect("statistics").sequence.last;
+    let before = last(&database);
+    drop(database);
+    let fs = fs.power_loss(&mut Extreme::Everything);
+    fs.remove(journal(2));
+    leave_something(&fs);
+    repaired(&fs);
+    let database = open(&fs);
+    assert!(last(&database) > before);
+    let found = (1..=5).filter(|&id| name(&database, "items.json", id) == Ok(Some("stored".into())));
+    assert_eq!(found.collect::<Vec<_>>(), [1, 2, 3, 5]);
+}
+
+#[test]
 fn damage_to_batches_that_the_snapshots_hold_is_only_a_warning() {
     let fs = machine();
     let database = open(&fs);
