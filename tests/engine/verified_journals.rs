@@ -180,6 +180,26 @@ fn a_repair_keeps_all_of_a_journal_whose_successor_is_missing() {
 }
 
 #[test]
+fn a_repair_keeps_the_unsynced_batches_around_a_damaged_one_if_a_later_journal_proves_them() {
+    let fs = machine();
+    let database = open(&fs);
+    (1..=3).for_each(|id| put_unsynced(&database, id));
+    begin_generation(&fs, &database);
+    drop(database);
+    let fs = fs.power_loss(&mut Extreme::Everything);
+    let mut bytes = fs.read_file(journal(1)).expect("the journal before");
+    let at = String::from_utf8_lossy(&bytes).find("\"seq\":2,").expect("the second batch");
+    bytes[at + 6] = b'7';
+    fs.write_file(journal(1), &bytes);
+    assert_eq!(codes(&verified(&fs)), ["JOURNAL_DAMAGED"]);
+    leave_something(&fs);
+    repaired(&fs);
+    let database = open(&fs);
+    let found = (1..=3).filter(|&id| name(&database, "items.json", id) == Ok(Some("not synced".into())));
+    assert_eq!(found.collect::<Vec<_>>(), [1, 3]);
+}
+
+#[test]
 fn damage_to_batches_that_the_snapshots_hold_is_only_a_warning() {
     let fs = machine();
     let database = open(&fs);
