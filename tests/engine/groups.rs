@@ -79,3 +79,22 @@ fn documents_put_after_a_drop_in_the_same_group_survive_it() {
     drop(database);
     check(&fixture.open());
 }
+
+#[test]
+fn documents_put_after_a_drop_in_the_same_group_stay_beside_a_file_that_appears() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "before");
+    let works = vec![dropping(&fixture), putting(&fixture, 2, "first"), putting(&fixture, 3, "second")];
+    group(&database, works.into_iter().map(|work| (Durability::Full, work)).collect());
+    let by_hand = format!("{{\"4\":{}}}", record(4, "by hand"));
+    std::fs::write(fixture.path("items.json"), by_hand).expect("written");
+    let check = |database: &Handle| {
+        let found = [1, 2, 3, 4].map(|id| fixture.get(database, id).is_some());
+        assert_eq!(found, [false, true, true, true]);
+    };
+    database.notice_all_edits().expect("looked at");
+    check(&database);
+    drop(database);
+    check(&fixture.open());
+}
