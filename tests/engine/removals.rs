@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::support::simulated::{checkpoint, machine, name, open, put, warnings};
-use crate::support::spec;
-use octoprompt_storage::engine::fs::{Call, Fault, OpenMode, Repeat, SimFs};
+use crate::support::{record, spec};
+use octoprompt_storage::engine::fs::{Call, Extreme, Fault, OpenMode, Repeat, SimFs};
 use octoprompt_storage::engine::{Database, Durability, Transaction, WarningCode};
 
 const NESTED: &str = "folder/7/items.json";
@@ -40,6 +40,25 @@ fn a_failed_removal_raises_a_warning_and_is_repeated_by_the_next_checkpoint() {
     assert_eq!(warnings(&database), [WarningCode::CheckpointFailed]);
     checkpoint(&database).expect("checkpointed");
     assert_eq!(fs.read_file("/database/folder/7/items.json"), None);
+}
+
+#[test]
+fn a_file_that_one_process_adopts_at_a_removed_path_is_spared_by_the_others() {
+    let fs = machine();
+    let [one, other] = [(); 2].map(|()| open(&fs.process()));
+    put(&one, "items.json", 1, "stored");
+    assert_eq!(name(&other, "items.json", 1), Ok(Some("stored".into())));
+    one.write(Durability::Full, |t| t.remove_path("folder")).expect("removed");
+    let by_hand = format!("{{\"1\":{}}}", record(1, "by hand"));
+    fs.write_file(format!("/database/{NESTED}"), by_hand.as_bytes());
+    let check = |database: &Database| assert_eq!(name(database, NESTED, 1), Ok(Some("by hand".into())));
+    check(&one);
+    check(&other);
+    checkpoint(&other).expect("checkpointed");
+    assert!(fs.read_file(format!("/database/{NESTED}")).is_some());
+    check(&one);
+    check(&other);
+    check(&open(&fs.power_loss(&mut Extreme::Nothing)));
 }
 
 #[test]
