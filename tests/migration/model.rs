@@ -288,6 +288,9 @@ impl World {
                 }
                 End::Dropped | End::NotKept => {}
             }
+            if matches!(end, End::Failure | End::NotAccepted) {
+                prop_assert!(matches!(run.advance(), Ok(Next::Done(_))), "the run has ended");
+            }
             if end != End::Success {
                 break;
             }
