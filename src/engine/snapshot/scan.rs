@@ -99,6 +99,13 @@ mod tests {
     }
 
     #[test]
+    fn a_map_with_something_behind_it_or_that_is_not_utf_8_is_refused() {
+        for (bytes, at) in [(&b"{\"1\":{}} x"[..], 9), (b"{}{}", 2), (b"{\"1\":{\"a\":\"\xff\"}}", 11)] {
+            assert_eq!(scan_map(bytes).map_err(|error| error.offset), Err(at));
+        }
+    }
+
+    #[test]
     fn a_file_not_laid_out_in_lines_is_refused() {
         for bytes in
             [&b""[..], b"{", b"{}", b"{\n", b"{\n}", b"{\n\"1\":\n}\n", b"{\n\"1\":{}\n}\nx", b"{\n1:{}\n}\n"]
