@@ -388,9 +388,9 @@ export declare class NativeWatch {
 
 export declare class Port {
   /**
-   * `wake` is called on the JavaScript thread when messages wait. Only between `hold` and `release` is it kept in memory:
-   * it refers to the port and to the whole package, and so would keep every copy that hot reloading or a test runner
-   * evaluates.
+   * `wake` is called on the JavaScript thread when messages wait. It is kept in memory only while a call is under way or a
+   * listener waits: it refers to the port and to the whole package, and so would keep every copy that hot reloading or a
+   * test runner evaluates.
    */
   constructor(wake: () => void)
   /**

@@ -248,6 +248,8 @@ describe('octoprompt-storage:checkpoint', () => {
   }))
 
   test('fails with a warning that promises nothing of the journal if the directory is removed', withStorage(async (storage, { base }) => {
+    // Windows does not remove a file that is mapped.
+    if (process.platform === 'win32') return
     await storage.create(projectInput())
     const { message } = await warningOf('CHECKPOINT_FAILED', () => rm(dataPath(base), { recursive: true }))
     assert.deepEqual([/were removed/.test(message), /journal/.test(message)], [true, false], message)
