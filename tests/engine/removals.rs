@@ -118,3 +118,26 @@ fn a_removal_does_not_follow_a_symbolic_link() {
     let _ = database.write(Durability::Full, move |t| t.drop_collection(&items));
     assert!(path("elsewhere/items.json").exists());
 }
+
+#[test]
+fn a_batch_that_removes_a_file_is_durable_even_if_it_need_not_be() {
+    let dropping = |t: &mut Transaction<'_>| t.drop_collection(&spec(NESTED));
+    let deleting = |t: &mut Transaction<'_>| {
+        t.delete(&spec(NESTED), 1.into())?;
+        t.remove_path("attachment")
+    };
+    for drops in [true, false] {
+        let fs = machine();
+        let database = filled(&fs);
+        fs.write_file("/database/attachment", b"given up");
+        let write = match drops {
+            true => database.write(Durability::Os, dropping),
+            false => database.write(Durability::Os, deleting),
+        };
+        write.expect("written");
+        let fs = fs.power_loss(&mut Extreme::NamesWithoutData);
+        let removed = if drops { "/database/folder/7/items.json" } else { "/database/attachment" };
+        assert_eq!(fs.read_file(removed), None);
+        assert_eq!(name(&open(&fs), NESTED, 1), Ok(None));
+    }
+}
