@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::{Fixture, Handle, READ, record};
 use octoprompt_storage::engine::document::DocumentId;
-use octoprompt_storage::engine::fs::{Call, SimFs};
+use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
 use octoprompt_storage::engine::{
     CollectionSpec, Database, DatabaseOptions, Durability, Error, Foreign, Part, Queryable, Request, Result,
@@ -278,6 +279,44 @@ fn a_failed_request_that_declared_an_index_leaves_no_trace() {
     for (name, ids) in [("a", vec![1]), ("b", vec![2]), ("x", vec![])] {
         assert_eq!(find(&database, &by_name(), "name", name), ids, "{name}");
     }
+}
+
+#[test]
+fn an_index_whose_declaration_fails_within_a_group_includes_what_the_group_wrote() {
+    let mut failures = 0;
+    loop {
+        let fs = SimFs::new();
+        fs.make_dirs("/database");
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        let database = Database::open(fs.handle(), Path::new("/database"), options).expect("opens");
+        put(&database, &plain(), 1, "a").expect("written");
+        database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
+        let (narrow, wide, failing, reads) = (plain(), by_name(), fs.clone(), AtomicUsize::new(0));
+        let results = group(
+            &database,
+            vec![
+                work(move |tx| tx.put(&narrow, 1.into(), record(1, "z").into_bytes())),
+                work(move |tx| {
+                    let is_due = move |call: &Call| {
+                        matches!(call, Call::Read { path, .. } if path.ends_with("items.json"))
+                            && reads.fetch_add(1, Ordering::Relaxed) == failures
+                    };
+                    failing.fail_when(is_due, Fault::Io, Repeat::Once);
+                    tx.find(&wide, "name", &IndexKey::text("z")).map(drop)
+                }),
+            ],
+        );
+        fs.heal();
+        assert!(results[0].is_ok());
+        for (name, ids) in [("a", vec![]), ("z", vec![1])] {
+            assert_eq!(find(&database, &by_name(), "name", name), ids, "{name} after {failures} reads");
+        }
+        if results[1].is_ok() {
+            break;
+        }
+        failures += 1;
+    }
+    assert!(failures > 1, "the file is read to load it, and again for what the index held");
 }
 
 #[test]

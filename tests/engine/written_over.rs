@@ -66,6 +66,15 @@ fn a_write_wins_over_an_unnoticed_edit_and_the_edit_is_set_aside() {
 }
 
 #[test]
+fn an_index_forgets_an_overwritten_document_at_once() {
+    let (fixture, one, _) = loaded_twice();
+    write_over(&fixture, &[(1, "lost"), (2, "edited")]);
+    fixture.put(&one, 1, "newer");
+    assert_eq!(fixture.find(&one, "a"), [] as [u64; 0]);
+    assert_eq!(fixture.find(&one, "newer"), [1]);
+}
+
+#[test]
 fn the_next_checkpoint_of_any_process_adopts_the_rest_of_an_overwritten_edit() {
     for by_other in [false, true] {
         let (fixture, one, other) = loaded_twice();
