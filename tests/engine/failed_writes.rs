@@ -77,9 +77,15 @@ fn has(database: &Database, path: &str, id: u64) -> bool {
 
 #[test]
 fn writes_behind_a_failed_sync_are_refused_until_the_database_is_reopened() {
+    for before in [Durability::Os, Durability::Full] {
+        refuse_writes_behind_a_failed_sync(before);
+    }
+}
+
+fn refuse_writes_behind_a_failed_sync(before: Durability) {
     let fs = machine();
     let database = open(&fs);
-    assert_eq!(put(&database, Durability::Os, 0, "not durable"), Ok(()));
+    assert_eq!(put(&database, before, 0, "before"), Ok(()));
     // Three of these texts fill a group, because each document contains its name twice.
     let big = "x".repeat(3 << 19);
     let mut works: Vec<Work> = (1..=6).map(|id| putting("items.json", id, &big)).collect();
