@@ -1,6 +1,8 @@
 //! Writes that wait in the queue together share a write and a sync, and each gets the durability that it was promised.
 
-use crate::support::{Fixture, Handle, READ, record};
+use crate::support::simulated::{machine, name, open, put};
+use crate::support::{Fixture, Handle, READ, record, spec};
+use octoprompt_storage::engine::fs::Extreme;
 use octoprompt_storage::engine::{Durability, Request, Result, Transaction, Wait, WriteOptions};
 
 type Work = Box<dyn FnOnce(&mut Transaction<'_>) -> Result<()> + Send>;
@@ -52,6 +54,17 @@ fn a_durable_write_of_an_unchanged_document_syncs_it_once() {
         fixture.put(&database, 1, "x");
         assert_eq!((last_and_durable(&database), syncs()), ((1, 1), before + 1));
     }
+}
+
+#[test]
+fn a_durable_write_of_a_document_that_another_process_wrote_without_a_sync_makes_it_durable() {
+    let fs = machine();
+    let [one, other] = [(); 2].map(|()| open(&fs.process()));
+    let (to, text) = (spec("items.json"), record(1, "x").into_bytes());
+    one.write(Durability::Os, move |tx| tx.put(&to, 1.into(), text)).expect("written");
+    put(&other, "items.json", 1, "x");
+    let fs = fs.power_loss(&mut Extreme::Nothing);
+    assert_eq!(name(&open(&fs), "items.json", 1), Ok(Some("x".into())));
 }
 
 #[test]
