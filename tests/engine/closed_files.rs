@@ -187,6 +187,24 @@ fn a_collection_is_loaded_although_another_process_removes_the_files_of_its_docu
     assert_eq!(document_files(&fs), 0);
 }
 
+#[test]
+fn a_process_follows_another_that_removes_the_file_of_a_document_meanwhile() {
+    let (fs, database) = filled();
+    let following = fs.process();
+    let other = open(&following);
+    assert_eq!(texts(&other), ["one", "two"].map(Some));
+    put_streamed(&database, 3);
+    following.before(opens_document, move || {
+        for name in ["three", "edited"] {
+            put(&database, "a.json", 1, name);
+            checkpoint(&database).expect("checkpointed");
+        }
+    });
+    assert_eq!(uncached(&other, "a.json", 3), Some(record(3, "streamed")));
+    assert_eq!(texts(&other), ["edited", "two"].map(Some));
+    assert_eq!(document_files(&fs), 0);
+}
+
 /// A database, and another process that has changed it. The first one has read the change.
 fn changed_by_another() -> (Arc<Database>, SimFs, Arc<Database>) {
     let (fs, database) = filled();
