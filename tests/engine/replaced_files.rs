@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::simulated::{DIRECTORY, machine, open};
+use crate::support::simulated::{DIRECTORY, checkpoint, machine, open};
 use crate::support::{READ, record, spec};
-use octoprompt_storage::engine::fs::{FileKind, Fs, SimFs};
+use octoprompt_storage::engine::fs::{Call, Fault, FileKind, Fs, Repeat, SimFs};
 use octoprompt_storage::engine::{
     Database, DatabaseOptions, Durability, Part, Peek, Registry, Request, Wait, WriteOptions,
 };
@@ -200,4 +200,29 @@ fn a_database_whose_files_were_replaced_can_be_opened_beside_the_old_handle() {
     assert!(Arc::ptr_eq(&new, &shared()));
     drop((old, new));
     assert_eq!([1, 2, 3].map(|id| has(&shared(), id)), [Ok(true), Ok(false), Ok(true)]);
+}
+
+/// What becomes of the files if the database goes on from here with documents 2 and 3, and a checkpoint that only gets as
+/// far as to begin the next journal.
+fn files_of_another_history(fs: &SimFs) -> Vec<(PathBuf, Vec<u8>)> {
+    let fs = fs.snapshot().kill();
+    let database = open(&fs);
+    assert_eq!([put(&database, 2), put(&database, 3)], [Ok(()); 2]);
+    let is_snapshot = |call: &Call| matches!(call, Call::Open { path, .. } if is_named(path, "new-"));
+    fs.fail_when(is_snapshot, Fault::Io, Repeat::Once);
+    assert!(checkpoint(&database).is_err());
+    files(&fs, Path::new(DIRECTORY))
+}
+
+#[test]
+fn memory_does_not_mix_with_another_history_that_is_written_over_the_files() {
+    let fs = machine();
+    let database = open(&fs);
+    assert_eq!(put(&database, 1), Ok(()));
+    let other = files_of_another_history(&fs);
+    // One batch, but more bytes than the other history has before its next journal.
+    let (spec, text) = (spec("items.json"), record(4, &"long".repeat(1000)).into_bytes());
+    database.write(Durability::Full, move |tx| tx.put(&spec, 4.into(), text)).expect("written");
+    other.iter().for_each(|(path, bytes)| fs.write_file(path, bytes));
+    assert_eq!([1, 2, 3, 4].map(|id| has(&database, id)), [true, true, true, false].map(Ok));
 }
