@@ -38,6 +38,7 @@ mod stats;
 mod superuser;
 mod transactions;
 mod unreadable_files;
+mod unused_journals;
 mod verified_journals;
 mod verify;
 mod write_calls;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::simulated::{
-    DIRECTORY, checkpoint, machine, name, open, put, remove, reserved, try_open, verified, warnings,
+    DIRECTORY, checkpoint, forget_tip, journal, machine, name, open, put, remove, reserved, try_open,
+    verified, warnings,
 };
 use crate::support::{record, spec};
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, OpenMode, Repeat, SimFs};
@@ -64,15 +65,6 @@ fn a_missing_generation_that_is_still_needed_is_damage() {
     assert!(!verified(&fs).is_ok());
 }
 
-fn journal(generation: u64) -> String {
-    format!("{DIRECTORY}/.storage/journal-{generation:012}.jsonl")
-}
-
-/// Leaves the tip as a restart of the machine does.
-fn forget_tip(fs: &SimFs) {
-    fs.write_file("/database/.storage/tip", &[0; 4096]);
-}
-
 fn damaged(fs: &SimFs, path: &str, bit: usize) -> Vec<u8> {
     let mut bytes = fs.read_file(path).expect("a journal");
     bytes[bit / 8] ^= 1 << (bit % 8);
@@ -114,6 +106,23 @@ fn a_damaged_header_with_one_batch_is_refused_and_left_unchanged() {
             assert_eq!(fs.read_file(&path), Some(damaged), "{at}");
         }
     }
+}
+
+#[test]
+fn a_line_of_another_process_proves_what_was_durable_before_two_damaged_lines() {
+    let fs = machine();
+    let [one, other] = [(); 2].map(|()| open(&fs.process()));
+    put(&one, "a.json", 1, "durable");
+    put(&one, "a.json", 2, "durable");
+    let (to, text) = (spec("a.json"), record(3, "behind them").into_bytes());
+    other.write(Durability::Os, move |t| t.put(&to, 3.into(), text)).expect("written");
+    drop((one, other));
+    let bytes = fs.read_file(journal(1)).expect("a journal");
+    let feeds = (0..bytes.len()).filter(|&at| bytes[at] == b'\n').take(2);
+    let damaged = feeds.map(|feed| damaged(&fs, &journal(1), 8 * (feed + 30))).last();
+    forget_tip(&fs);
+    assert_eq!(try_open(&fs).map(drop).map_err(|error| error.code()), Err("CORRUPT_DATA"));
+    assert_eq!(fs.read_file(journal(1)), damaged);
 }
 
 #[test]
@@ -163,6 +172,21 @@ fn an_unfinished_new_journal_is_moved_aside() {
         }
         assert!(!names.contains(&"journal-000000000002.jsonl".to_owned()));
         assert_eq!(warnings(&database), [WarningCode::TailCut]);
+    }
+}
+
+#[test]
+fn a_journal_that_ends_in_or_behind_its_header_while_the_machine_runs_is_the_damaged_one() {
+    let fs = with_one_batch(2);
+    let whole = fs.read_file(journal(2)).expect("a journal");
+    let header = whole.iter().position(|&byte| byte == b'\n').expect("a header") + 1;
+    for end in [0, header / 2, header] {
+        let fs = fs.snapshot().kill();
+        fs.write_file(journal(2), &whole[..end]);
+        let error = try_open(&fs).map(drop).expect_err("a batch is missing");
+        assert_eq!(error.code(), "CORRUPT_DATA");
+        assert!(error.to_string().contains("journal-000000000002"), "{error}");
+        assert_eq!(fs.read_file(journal(2)).as_deref(), Some(&whole[..end]));
     }
 }
 

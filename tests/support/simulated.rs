@@ -63,6 +63,16 @@ pub fn verified(fs: &SimFs) -> VerifyReport {
     verify(&fs.handle(), Path::new(DIRECTORY), Wait::at_most(Duration::from_secs(1))).expect("verified")
 }
 
+/// The path of a journal.
+pub fn journal(generation: u64) -> String {
+    format!("{DIRECTORY}/.storage/journal-{generation:012}.jsonl")
+}
+
+/// Leaves the tip as a restart of the machine does.
+pub fn forget_tip(fs: &SimFs) {
+    fs.write_file("/database/.storage/tip", &[0; 4096]);
+}
+
 /// Cuts the last document of `items.json` short. Returns what is left of the file.
 pub fn cut_short(fs: &SimFs) -> Vec<u8> {
     let mut bytes = fs.read_file("/database/items.json").expect("a file");
