@@ -14,6 +14,7 @@ const parts = [...guide.matchAll(/<!-- file (?<path>\S+)\n(?<content>[^]*?)-->|`
 const steady = (text: string, base: string) =>
   text
     .replaceAll(base, '/home/me')
+    .replaceAll('\\', '/')
     .replaceAll(/\b\d{13}\b/g, '1795495378037')
     .replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\dZ/g, '2026-11-25 23:38Z')
     .replaceAll(/\d+\.\d KiB/g, '2.1 KiB')

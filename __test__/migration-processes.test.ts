@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { caught, projectInput, runChild, stop, until } from './support/index.js'
+import { caught, named, projectInput, runChild, stop, until } from './support/index.js'
 import { holder, noting, withManagers, write } from './support/migrations.js'
 
 describe('while another process migrates', () => {
@@ -32,7 +32,8 @@ describe('while another process migrates', () => {
     const errors = [await caught(storage.create(projectInput())), await caught(manager.migrate()), await caught(manager.backup())]
     await other.kill()
     for (const { code, holder, message } of errors) {
-      assert.deepEqual([code, holder], ['LOCK_TIMEOUT', other.pid])
+      assert.equal(code, 'LOCK_TIMEOUT')
+      if (stopped) assert.equal(holder, other.pid)
       const advice = new RegExp(`process ${holder}, which is stopped, (holds it|has held it for \\d+ ms); continue it \\(kill -CONT ${holder}\\) or end it$`)
       assert.equal(advice.test(message), stopped, message)
     }
@@ -78,7 +79,7 @@ describe('while another process migrates', () => {
     const line = await logged
     await other.goOn()
     assert.deepEqual((await migrated).versions, [])
-    assert.match(line, new RegExp(`^waiting at most 30 s for process ${other.pid} to release .+lock$`))
+    assert.match(line, new RegExp(`^waiting at most 30 s for ${named(other.pid)} to release .+lock$`))
   }))
 
   test('migrate fails after lockTimeout, naming the process and how long it has held the lock', withManagers(async ({ base, manage }) => {

@@ -100,5 +100,5 @@ await storage.close()
   for (const line of lines) {
     assert.match(line, /^(# TYPE [a-z_]+ (counter|gauge|summary)|[a-z_]+\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\} [0-9.e+-]+)$/)
   }
-  assert.ok(lines.includes(`octoprompt_storage_batches_total{database="${dataPath(base)}"} 1`))
+  assert.ok(lines.includes(`octoprompt_storage_batches_total{database=${JSON.stringify(dataPath(base))}} 1`))
 }))

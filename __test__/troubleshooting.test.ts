@@ -13,7 +13,7 @@ const { prose } = documents().find(({ path }) => path === 'docs/troubleshooting.
 
 /** Removes what differs from case to case: numbers and the location of the data. */
 const plain = (text: string, base: string) =>
-  text.replaceAll(base, '/srv').replaceAll(/\d+/g, 'N').replaceAll(/\s+/g, ' ').replaceAll(/\S*\//g, '').replaceAll('…', '')
+  text.replaceAll(base, '/srv').replaceAll('\\', '/').replaceAll(/\d+/g, 'N').replaceAll(/\s+/g, ' ').replaceAll(/\S*\//g, '').replaceAll('…', '')
 
 /** Returns the messages that the section of a code shows. */
 function shown(code: string): string[] {

@@ -2,7 +2,7 @@
 // One copy that is evaluated again, as by hot reloading, shares the engine with the earlier evaluation.
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { cp, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { cp, mkdtemp, readdir } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ import { after, before, describe, test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import * as own from '../index.js'
-import { caught, fileInput, projectInput, until, withDirectory } from './support/index.js'
+import { caught, fileInput, named, projectInput, removeDirectory, until, withDirectory } from './support/index.js'
 
 type Package = typeof own
 
@@ -25,7 +25,7 @@ before(async () => {
   copy = createRequire(join(directory, 'index.js'))('./index.js')
 })
 
-after(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }))
+after(() => removeDirectory(directory))
 
 /** Evaluates the package once more. */
 function evaluatedAnew(): Package {
@@ -93,8 +93,9 @@ for (const [what, other] of kinds) {
       await one.create(projectInput())
       await two.list()
       const error = await caught(one.repair())
-      assert.deepEqual([error.code, error.holders], ['LOCK_TIMEOUT', [process.pid]])
-      assert.match(error.message, new RegExp(`process ${process.pid} has it open`))
+      assert.equal(error.code, 'LOCK_TIMEOUT')
+      if (process.platform === 'linux') assert.deepEqual(error.holders, [process.pid])
+      assert.match(error.message, new RegExp(`${named(process.pid)} has it open`))
       await two.close()
       assert.equal((await one.repair()).ok, true)
       await one.close()

@@ -108,7 +108,9 @@ describe('damage', () => {
     assert.match(String(report), /error {2}JOURNAL_DAMAGED {2}\.storage\/journal-\d+\.jsonl:\d+ {2}batch \d+ is damaged/)
     const repaired = await storage.repair()
     assert.ok(repaired.ok && repaired.changed && !repaired.before.ok && repaired.after.ok, String(repaired))
-    assert.deepEqual((await storage.list()).map(({ name }) => name), ['p0', 'p1', 'p2', 'p4'])
+    // Where the system has no number for each boot, nothing proves that the last one was acknowledged.
+    const last = process.platform === 'linux' ? ['p4'] : []
+    assert.deepEqual((await storage.list()).map(({ name }) => name), ['p0', 'p1', 'p2', ...last])
     await storage.create(projectInput('after'))
     assert.equal((await storage.verify()).ok, true)
     const copies = await readdir(join(repaired.copies!, 'storage'))

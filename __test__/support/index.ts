@@ -15,8 +15,8 @@ export interface Context {
   open(options?: StorageOptions): ProjectStorageV2
 }
 
-/** Removes a directory. Windows does not remove files of an open storage: what a test leaves open stays there. */
-const removeDirectory = (path: string) =>
+/** Removes a directory. Windows removes neither files of an open storage nor an addon that is loaded: they stay there. */
+export const removeDirectory = (path: string) =>
   process.platform === 'win32'
     ? rm(path, { recursive: true, force: true }).catch(() => {})
     : rm(path, { recursive: true, force: true, maxRetries: 5 })
@@ -146,6 +146,9 @@ export async function warningOf(code: string, work: () => Promise<unknown>): Pro
     process.off('warning', listen)
   }
 }
+
+/** How a message calls a process that holds a lock, by its number only where the system tells who holds one. */
+export const named = (pid: number) => (process.platform === 'linux' ? `process ${pid}` : 'another process')
 
 /** Stops a process. Returns false where the system does not tell who is stopped; nothing is done then. */
 export async function stop(pid: number): Promise<boolean> {
