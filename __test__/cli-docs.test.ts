@@ -13,8 +13,9 @@ const parts = [...guide.matchAll(/<!-- file (?<path>\S+)\n(?<content>[^]*?)-->|`
 /** Replaces what differs from run to run. */
 const steady = (text: string, base: string) =>
   text
+    .replaceAll(JSON.stringify(base).slice(1, -1), '/home/me')
     .replaceAll(base, '/home/me')
-    .replaceAll('\\', '/')
+    .replaceAll(/\\+/g, '/')
     .replaceAll(/\b\d{13}\b/g, '1795495378037')
     .replaceAll(/\d{4}-\d\d-\d\d \d\d:\d\dZ/g, '2026-11-25 23:38Z')
     .replaceAll(/\d+\.\d KiB/g, '2.1 KiB')

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { pathToFileURL } from 'node:url'
 import { bin, cli, withApp, withCli } from './support/cli.js'
 import { filesPath, withOldData } from './support/index.js'
 
@@ -255,7 +256,7 @@ describe('maintenance', () => {
 
 describe('migrate', () => {
   const module = `
-    import { ProjectStorageV2 } from ${JSON.stringify(join(__dirname, '../index.mjs'))}
+    import { ProjectStorageV2 } from ${JSON.stringify(pathToFileURL(join(__dirname, '../index.mjs')).href)}
     export default ({ basePath }) => [
       { version: '1.0.0', description: 'Rename', async up({ logger }) {
         logger.info('renaming')
