@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::simulated::{
-    DIRECTORY, checkpoint, forget_tip, journal, machine, name, open, put, remove, reserved, try_open,
-    verified, warnings,
+    DIRECTORY, checkpoint, forget_tip, journal, machine, name, open, put, remove, reserved, switch_journals,
+    try_open, verified, warnings,
 };
 use crate::support::{record, spec};
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, OpenMode, Repeat, SimFs};
@@ -78,10 +78,7 @@ fn with_one_batch(generation: u64) -> SimFs {
     let database = open(&fs);
     for round in 1..generation {
         put(&database, "a.json", round, "before");
-        let is_new = |path: &Path| path.to_string_lossy().contains("new-");
-        let fits = move |call: &Call| matches!(call, Call::Open { path, .. } if is_new(path));
-        fs.fail_when(fits, Fault::Io, Repeat::Once);
-        assert!(checkpoint(&database).is_err());
+        switch_journals(&fs, &database);
     }
     put(&database, "a.json", generation, "acknowledged");
     fs.kill()

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::simulated::{DIRECTORY, checkpoint, machine, open};
+use crate::support::simulated::{DIRECTORY, machine, open, switch_journals};
 use crate::support::{READ, record, spec};
-use octoprompt_storage::engine::fs::{Call, Fault, FileKind, Fs, Repeat, SimFs};
+use octoprompt_storage::engine::fs::{FileKind, Fs, SimFs};
 use octoprompt_storage::engine::{
     Database, DatabaseOptions, Durability, Part, Peek, Registry, Request, Wait, WriteOptions,
 };
@@ -208,9 +208,7 @@ fn files_of_another_history(fs: &SimFs) -> Vec<(PathBuf, Vec<u8>)> {
     let fs = fs.snapshot().kill();
     let database = open(&fs);
     assert_eq!([put(&database, 2), put(&database, 3)], [Ok(()); 2]);
-    let is_snapshot = |call: &Call| matches!(call, Call::Open { path, .. } if is_named(path, "new-"));
-    fs.fail_when(is_snapshot, Fault::Io, Repeat::Once);
-    assert!(checkpoint(&database).is_err());
+    switch_journals(&fs, &database);
     files(&fs, Path::new(DIRECTORY))
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::support::simulated::{
-    checkpoint, forget_tip, journal, machine, name, open, put, remove, reserved, try_open, verified, warnings,
+    checkpoint, forget_tip, journal, machine, name, open, put, remove, reserved, switch_journals, try_open,
+    verified, warnings,
 };
 use octoprompt_storage::engine::Database;
 use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
@@ -69,13 +70,7 @@ fn a_power_loss_while_two_unused_journals_are_removed_leaves_a_database_that_ope
     let fs = machine();
     let database = open(&fs);
     put(&database, "a.json", 1, "x");
-    let is_new = |path: &Path| path.to_string_lossy().contains("new-");
-    fs.fail_when(
-        move |call| matches!(call, Call::Open { path, .. } if is_new(path)),
-        Fault::Io,
-        Repeat::Once,
-    );
-    assert!(checkpoint(&database).is_err());
+    switch_journals(&fs, &database);
     fail_next_sync_of_names(&fs);
     assert!(checkpoint(&database).is_err());
     let fs = fs.kill();

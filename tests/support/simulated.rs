@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use octoprompt_storage::engine::fs::SimFs;
+use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{
     Database, DatabaseOptions, Durability, RepairReport, Result, VerifyReport, Wait, WarningCode, repair,
     verify,
@@ -45,6 +45,14 @@ pub fn name(database: &Database, path: &str, id: u64) -> std::result::Result<Opt
 
 pub fn checkpoint(database: &Database) -> Result<()> {
     database.checkpoint(Wait::at_most(Duration::from_secs(1)))
+}
+
+/// Begins the next journal, as a checkpoint does, which then cannot write a snapshot.
+pub fn switch_journals(fs: &SimFs, database: &Database) {
+    let is_snapshot =
+        |call: &Call| matches!(call, Call::Open { path, .. } if path.to_string_lossy().contains("new-"));
+    fs.fail_when(is_snapshot, Fault::Io, Repeat::Once);
+    assert!(checkpoint(database).is_err());
 }
 
 pub fn remove(fs: &SimFs, name: &str) {
