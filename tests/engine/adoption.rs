@@ -227,6 +227,21 @@ fn a_refused_document_is_adopted_once_it_is_corrected() {
 }
 
 #[test]
+fn a_refused_document_that_a_later_edit_leaves_alone_is_not_set_aside_again() {
+    let fixture = fixture();
+    let database = fixture.open();
+    for name in ["a", "edited"] {
+        let text = format!(r#"{{"1":{{"id":1,"name":"{name}"}},"2":{{"id":2,"name":"b"}}}}"#);
+        fs::write(fixture.path("asked.json"), text).expect("written");
+        assert!(is_unadopted(database.look_at_file(&asking(), READ)));
+        let (hash, refusing) = verdicts(&database, 2);
+        assert!(database.adopt_judged(&asking(), hash, &refusing, wait()).expect("adopted"));
+        assert_eq!(names(&database), format!(r#"[{{"id":1,"name":"{name}"}}]"#));
+        assert_eq!(fixture.files_like("asked.json.corrupt-").len(), 1);
+    }
+}
+
+#[test]
 fn a_newer_write_does_not_conflict_with_an_edit_of_another_document() {
     let fixture = Fixture::new();
     let database = fixture.open();
@@ -271,6 +286,24 @@ fn a_document_removed_by_hand_stays_in_its_newer_form_and_the_edited_file_is_kep
     fs::write(fixture.path("items.json"), pretty(&[(2, "b")])).expect("edited");
     assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "newer")));
     assert_eq!(fixture.get(&database, 3), Some(record(3, "new")));
+    assert_conflict_over_1(&fixture, &database);
+}
+
+#[test]
+fn a_newer_document_that_one_edit_leaves_alone_and_the_next_removes_stays_and_that_file_is_kept() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    fixture.put(&database, 1, "a");
+    fixture.put(&database, 2, "b");
+    fixture.checkpoint(&database);
+    fixture.put(&database, 1, "newer");
+    fs::write(fixture.path("items.json"), pretty(&[(1, "a"), (2, "first")])).expect("edited");
+    assert_eq!(looked_at(&fixture, &database, 2), Some(record(2, "first")));
+    assert_eq!(messages(&database).len(), 1);
+    assert_eq!(fixture.files_like("items.json.").len(), 0);
+    fs::write(fixture.path("items.json"), pretty(&[(2, "second")])).expect("edited");
+    assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "newer")));
+    assert_eq!(fixture.get(&database, 2), Some(record(2, "second")));
     assert_conflict_over_1(&fixture, &database);
 }
 
