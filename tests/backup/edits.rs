@@ -38,6 +38,24 @@ fn an_edit_that_lacks_newer_documents_is_put_back_with_them_and_kept_beside() {
 }
 
 #[test]
+fn a_backup_holds_an_edit_that_nobody_has_asked_for_and_not_the_adopted_edit_before_it() {
+    let fs = machine();
+    for name in ["first", "second"] {
+        let edit = format!("{{ \"1\": {} }}", record(1, name).replace(':', ": "));
+        fs.write_file("/base/data/one/items.json", edit.as_bytes());
+        let mut process = Process::start(&fs);
+        if name == "second" {
+            process.back_up("one").expect("backed up");
+            change(&mut process).expect("changed");
+            process.restore("one").expect("restored");
+        }
+        let documents = process.see().expect("readable").documents;
+        assert_eq!(documents[&(0, 0, 1)], record(1, name));
+        assert_eq!(documents[&(0, 0, 4)], record(4, "in the journal"));
+    }
+}
+
+#[test]
 fn an_edit_that_lacks_newer_documents_is_no_snapshot_in_a_backup() {
     let fs = machine();
     let edit = format!("{{\"1\":{}}}", record(1, "edited"));

@@ -236,6 +236,33 @@ fn a_write_between_the_checkpoint_and_the_copy_is_in_the_rollback_copy() {
     assert_eq!(Process::start(&fs).see().expect("readable"), before);
 }
 
+#[test]
+fn an_edit_between_the_checkpoint_and_the_copy_is_put_back() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    let hold = hold(&process).expect("held");
+    let first = process.database(0).expect("open");
+    process.see().expect("readable");
+    let checkpoints_the_second =
+        |call: &Call| matches!(call, Call::ListDir { path } if **path == *directory(1).join(".storage"));
+    let machine = fs.clone();
+    process.fs.before(checkpoints_the_second, move || {
+        let (items, text) =
+            (crate::support::spec("items.json"), crate::support::record(70, "late").into_bytes());
+        first
+            .write(Durability::Full, move |t| t.put(&items, 70.into(), text))
+            .expect("this process writes on");
+        let edit = format!("{{\"1\":{}}}", crate::support::record(1, "edited"));
+        machine.write_file("/base/data/one/items.json", edit.as_bytes());
+    });
+    let copy = hold.copy(None).expect("copied");
+    change(&mut process).expect("changed");
+    hold.put_back(copy).expect("put back");
+    let documents = process.see().expect("readable").documents;
+    assert_eq!(documents[&(0, 0, 1)], crate::support::record(1, "edited"));
+    assert_eq!(documents[&(0, 0, 70)], crate::support::record(70, "late"));
+}
+
 /// Returns the names of the files of the copy.
 fn copied_files(fs: &SimFs) -> Vec<String> {
     fs.list_dir(Path::new("/base/data/.migration/before")).expect("a folder")
