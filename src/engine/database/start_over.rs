@@ -174,9 +174,12 @@ pub(in crate::engine) fn mark_migrating(fs: &dyn Fs, directory: &Path, migrating
 
 #[cfg(all(test, feature = "simulation"))]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::engine::database::{Database, DatabaseOptions};
+    use crate::engine::database::{CollectionSpec, Database, DatabaseOptions, Foreign, Transaction};
     use crate::engine::fs::SimFs;
+    use crate::engine::{Durability, Wait};
 
     const DIRECTORY: &str = "/database";
 
@@ -228,6 +231,34 @@ mod tests {
             let start = start_beyond(&fs, Path::new(DIRECTORY), 7).expect("a start");
             assert_eq!((start.generation, start.seq), (2, 8));
         }
+    }
+
+    /// Writes a document in each of as many batches, checkpoints, and returns the sequence number that was reached.
+    fn filled(database: &Database, count: u64) -> u64 {
+        let spec = Arc::new(CollectionSpec {
+            path: "items.json".into(),
+            large_field: None,
+            indexes: Vec::new(),
+            foreign: Foreign::Adopt(None),
+        });
+        for id in 1..=count {
+            let spec = Arc::clone(&spec);
+            let put = move |t: &mut Transaction<'_>| t.put(&spec, id.into(), b"{}".to_vec());
+            database.write(Durability::Full, put).expect("written");
+        }
+        database.checkpoint(Wait::at_most(Duration::ZERO)).expect("checkpointed");
+        database.position().seq
+    }
+
+    #[test]
+    fn starting_over_continues_after_what_another_process_reached_even_if_the_journals_are_lost() {
+        let (fs, database) = database();
+        let reached = filled(&database, 20);
+        for generation in list_generations(&fs, Path::new(DIRECTORY)).expect("listed") {
+            fs.remove(journal_path(Path::new(DIRECTORY), generation));
+        }
+        let start = start_beyond(&fs, Path::new(DIRECTORY), 0).expect("a start");
+        assert!(reached >= 20 && start.seq >= reached, "{start:?}");
     }
 
     #[test]
