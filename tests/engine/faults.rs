@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::simulated::{
-    checkpoint, machine, name, open, put, remove, reserved, switch_journals, try_open,
+    DIRECTORY, checkpoint, machine, name, open, put, remove, reserved, switch_journals, try_open,
 };
 use crate::support::{READ, record, spec};
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, OpenMode, Repeat, SimFs};
@@ -63,6 +63,27 @@ fn failed_copies_of_a_broken_file_do_not_pile_up_on_a_full_disk() {
     fs.heal();
     assert_eq!(name(&database, "a.json", 1), Ok(Some("whole".into())));
     assert_eq!(copies(), 1);
+}
+
+#[test]
+fn the_copy_of_a_broken_file_survives_a_power_loss_behind_its_adoption() {
+    let broken = br#"{"1":{"id":1,"name":"whole"},"2":{"#.to_vec();
+    for mut extreme in Extreme::ALL {
+        let fs = machine();
+        fs.write_file("/database/a.json", &broken);
+        let database = open(&fs);
+        assert_eq!(name(&database, "a.json", 1), Ok(Some("whole".into())));
+        put(&database, "b.json", 1, "makes all before it durable");
+        drop(database);
+        let fs = fs.power_loss(&mut extreme);
+        let database = open(&fs);
+        assert_eq!(name(&database, "a.json", 1), Ok(Some("whole".into())));
+        checkpoint(&database).expect("checkpointed");
+        let names = fs.handle().list_dir(Path::new(DIRECTORY)).expect("listed");
+        let copies = names.iter().filter(|name| name.contains(".corrupt-"));
+        let copies: Vec<_> = copies.map(|name| fs.read_file(Path::new(DIRECTORY).join(name))).collect();
+        assert_eq!(copies, [Some(broken.clone())], "{extreme:?}");
+    }
 }
 
 #[test]
