@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::simulated::{
-    DIRECTORY, checkpoint, machine, name, open, put, remove, reserved, switch_journals, try_open,
+    DIRECTORY, begin_generation, checkpoint, machine, name, open, put, remove, reserved, try_open,
 };
 use crate::support::{READ, record, spec};
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, OpenMode, Repeat, SimFs};
@@ -91,7 +91,7 @@ fn a_missing_older_journal_that_is_still_needed_is_damage() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "a.json", 1, "x");
-    switch_journals(&fs, &database);
+    begin_generation(&fs, &database);
     put(&database, "a.json", 2, "y");
     drop(database);
     remove(&fs, ".storage/journal-000000000001.jsonl");

@@ -1,7 +1,7 @@
 //! Writes that wait in the queue together share a write and a sync, and each gets the durability that it was promised.
 
-use crate::support::simulated::{machine, name, open, put};
-use crate::support::{Fixture, Handle, READ, record, spec};
+use crate::support::simulated::{machine, name, open, put, put_unsynced};
+use crate::support::{Fixture, Handle, READ, record};
 use octoprompt_storage::engine::fs::Extreme;
 use octoprompt_storage::engine::{Durability, Request, Result, Transaction, Wait, WriteOptions};
 
@@ -60,8 +60,7 @@ fn a_durable_write_of_an_unchanged_document_syncs_it_once() {
 fn a_durable_write_of_a_document_that_another_process_wrote_without_a_sync_makes_it_durable() {
     let fs = machine();
     let [one, other] = [(); 2].map(|()| open(&fs.process()));
-    let (to, text) = (spec("items.json"), record(1, "x").into_bytes());
-    one.write(Durability::Os, move |tx| tx.put(&to, 1.into(), text)).expect("written");
+    put_unsynced(&one, "items.json", 1, "x");
     put(&other, "items.json", 1, "x");
     let fs = fs.power_loss(&mut Extreme::Nothing);
     assert_eq!(name(&open(&fs), "items.json", 1), Ok(Some("x".into())));

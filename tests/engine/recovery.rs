@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::simulated::{
-    DIRECTORY, checkpoint, forget_tip, journal, machine, name, open, put, remove, reserved, switch_journals,
-    try_open, verified, warnings,
+    DIRECTORY, begin_generation, checkpoint, forget_tip, journal, machine, name, open, put, put_unsynced,
+    remove, reserved, try_open, verified, warnings,
 };
 use crate::support::{record, spec};
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, OpenMode, Repeat, SimFs};
@@ -78,7 +78,7 @@ fn with_one_batch(generation: u64) -> SimFs {
     let database = open(&fs);
     for round in 1..generation {
         put(&database, "a.json", round, "before");
-        switch_journals(&fs, &database);
+        begin_generation(&fs, &database);
     }
     put(&database, "a.json", generation, "acknowledged");
     fs.kill()
@@ -111,8 +111,7 @@ fn a_line_of_another_process_proves_what_was_durable_before_two_damaged_lines() 
     let [one, other] = [(); 2].map(|()| open(&fs.process()));
     put(&one, "a.json", 1, "durable");
     put(&one, "a.json", 2, "durable");
-    let (to, text) = (spec("a.json"), record(3, "behind them").into_bytes());
-    other.write(Durability::Os, move |t| t.put(&to, 3.into(), text)).expect("written");
+    put_unsynced(&other, "a.json", 3, "behind them");
     drop((one, other));
     let bytes = fs.read_file(journal(1)).expect("a journal");
     let feeds = (0..bytes.len()).filter(|&at| bytes[at] == b'\n').take(2);
@@ -276,8 +275,7 @@ fn a_possibly_acknowledged_tail_is_not_cut_while_the_disk_is_full() {
 fn documents_read_before_an_uncut_tail_are_durable() {
     let fs = machine();
     let database = open(&fs);
-    let (to, text) = (spec("a.json"), record(1, "x").into_bytes());
-    database.write(Durability::Os, move |t| t.put(&to, 1.into(), text)).expect("written");
+    put_unsynced(&database, "a.json", 1, "x");
     let handle = fs.handle().open(Path::new(&journal(1)), OpenMode::ReadWrite).expect("a journal");
     handle.write_at(TORN, handle.metadata().expect("metadata").len).expect("written");
     let fs = fs.power_loss(&mut Extreme::Everything);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::simulated::{DIRECTORY, machine, open, switch_journals};
+use crate::support::simulated::{DIRECTORY, begin_generation, machine, open};
 use crate::support::{READ, record, spec};
 use octoprompt_storage::engine::fs::{FileKind, Fs, SimFs};
 use octoprompt_storage::engine::{
@@ -208,7 +208,7 @@ fn files_of_another_history(fs: &SimFs) -> Vec<(PathBuf, Vec<u8>)> {
     let fs = fs.snapshot().kill();
     let database = open(&fs);
     assert_eq!([put(&database, 2), put(&database, 3)], [Ok(()); 2]);
-    switch_journals(&fs, &database);
+    begin_generation(&fs, &database);
     files(&fs, Path::new(DIRECTORY))
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::support::simulated::{
-    checkpoint, forget_tip, journal, machine, name, open, put, remove, reserved, switch_journals, try_open,
+    begin_generation, checkpoint, forget_tip, journal, machine, name, open, put, remove, reserved, try_open,
     verified, warnings,
 };
 use octoprompt_storage::engine::Database;
@@ -70,7 +70,7 @@ fn a_power_loss_while_two_unused_journals_are_removed_leaves_a_database_that_ope
     let fs = machine();
     let database = open(&fs);
     put(&database, "a.json", 1, "x");
-    switch_journals(&fs, &database);
+    begin_generation(&fs, &database);
     fail_next_sync_of_names(&fs);
     assert!(checkpoint(&database).is_err());
     let fs = fs.kill();

@@ -5,17 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::simulated::{
-    DIRECTORY, checkpoint, cut_short, leave_something, machine, name, open, put, repaired, try_open, verified,
+    DIRECTORY, begin_generation, checkpoint, cut_short, journal, leave_something, machine, name, open, put,
+    put_unsynced, repaired, try_open, verified,
 };
 use crate::support::{record, spec};
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{
     Database, DatabaseOptions, Durability, Result, Severity, Transaction, VerifyReport,
 };
-
-fn journal(generation: u64) -> String {
-    format!("{DIRECTORY}/.storage/journal-{generation:012}.jsonl")
-}
 
 fn codes(report: &VerifyReport) -> Vec<&'static str> {
     report.problems.iter().map(|problem| problem.code.as_str()).collect()
@@ -30,27 +27,13 @@ fn open_beside(fs: &SimFs) -> (SimFs, Arc<Database>) {
     (fs, database)
 }
 
-/// Stores an item that a power loss may still take.
-fn put_unsynced(database: &Database, id: u64) {
-    let (items, text) = (spec("items.json"), record(id, "not synced").into_bytes());
-    database.write(Durability::Os, move |t| t.put(&items, id.into(), text)).expect("written");
-}
-
-/// A checkpoint that begins a new generation but writes no collection, so that the previous generation is still needed.
-fn begin_generation(fs: &SimFs, database: &Database) {
-    let fits =
-        |call: &Call| matches!(call, Call::Open { path, .. } if path.to_string_lossy().contains("new-"));
-    fs.fail_when(fits, Fault::Io, Repeat::Once);
-    checkpoint(database).expect_err("no collection can be written");
-}
-
 #[test]
 fn a_batch_that_was_never_synced_may_be_missing_after_a_restart() {
     let fs = machine();
     let database = open(&fs);
     put(&database, "items.json", 1, "durable");
     let promised = fs.read_file(journal(1)).expect("a journal");
-    put_unsynced(&database, 2);
+    put_unsynced(&database, "items.json", 2, "not synced");
     drop(database);
     // The tip may have reached the disk although the batches that it acknowledges have not.
     let fs = fs.power_loss(&mut Extreme::Everything);
@@ -66,7 +49,7 @@ fn a_failed_sync_is_reported_and_the_batches_it_lost_are_no_damage() {
     let database = open(&fs);
     put(&database, "items.json", 1, "durable");
     let promised = fs.read_file(journal(1)).expect("a journal");
-    put_unsynced(&database, 2);
+    put_unsynced(&database, "items.json", 2, "not synced");
     let syncs = |call: &Call| matches!(call, Call::SyncData { .. }) && call.name().starts_with("journal-");
     fs.fail_when(syncs, Fault::Io, Repeat::Once);
     let (items, text) = (spec("items.json"), record(3, "not durable").into_bytes());
@@ -183,7 +166,7 @@ fn a_repair_keeps_all_of_a_journal_whose_successor_is_missing() {
 fn a_repair_keeps_the_unsynced_batches_around_a_damaged_one_if_a_later_journal_proves_them() {
     let fs = machine();
     let database = open(&fs);
-    (1..=3).for_each(|id| put_unsynced(&database, id));
+    (1..=3).for_each(|id| put_unsynced(&database, "items.json", id, "not synced"));
     begin_generation(&fs, &database);
     drop(database);
     let fs = fs.power_loss(&mut Extreme::Everything);

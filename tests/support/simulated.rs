@@ -30,8 +30,17 @@ pub fn open(fs: &SimFs) -> Arc<Database> {
 }
 
 pub fn put(database: &Database, path: &str, id: u64, name: &str) {
+    put_with(database, Durability::Full, path, id, name);
+}
+
+/// Stores an item that a power loss may still take.
+pub fn put_unsynced(database: &Database, path: &str, id: u64, name: &str) {
+    put_with(database, Durability::Os, path, id, name);
+}
+
+fn put_with(database: &Database, durability: Durability, path: &str, id: u64, name: &str) {
     let (spec, text) = (spec(path), record(id, name).into_bytes());
-    database.write(Durability::Full, move |t| t.put(&spec, id.into(), text)).expect("written");
+    database.write(durability, move |t| t.put(&spec, id.into(), text)).expect("written");
 }
 
 /// The name of a document, or the code of the error.
@@ -47,8 +56,8 @@ pub fn checkpoint(database: &Database) -> Result<()> {
     database.checkpoint(Wait::at_most(Duration::from_secs(1)))
 }
 
-/// Begins the next journal, as a checkpoint does, which then cannot write a snapshot.
-pub fn switch_journals(fs: &SimFs, database: &Database) {
+/// A checkpoint that begins a new generation but writes no collection, so that the previous generation is still needed.
+pub fn begin_generation(fs: &SimFs, database: &Database) {
     let is_snapshot =
         |call: &Call| matches!(call, Call::Open { path, .. } if path.to_string_lossy().contains("new-"));
     fs.fail_when(is_snapshot, Fault::Io, Repeat::Once);
