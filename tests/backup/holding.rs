@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use octoprompt_storage::engine::backup::{Hold, MigrationLock, RollbackCopy, list_backups};
 use octoprompt_storage::engine::fs::{Call, Fault, Fs, Repeat, SimFs};
-use octoprompt_storage::engine::{Durability, Error};
+use octoprompt_storage::engine::{Database, Durability, Error};
 
 use crate::world::{Process, change, code, directory, image, machine, no_wait, slashed};
 
@@ -210,20 +210,26 @@ fn the_next_rollback_copy_does_not_copy_unchanged_files_again() {
     assert_eq!(files(&fs), before);
 }
 
+/// The first call that tells that the first database is checkpointed, and the second one is next.
+fn checkpoints_the_second(call: &Call) -> bool {
+    matches!(call, Call::ListDir { path } if **path == *directory(1).join(".storage"))
+}
+
+fn put_late(database: &Database) {
+    let (items, text) = (crate::support::spec("items.json"), crate::support::record(70, "late").into_bytes());
+    database
+        .write(Durability::Full, move |t| t.put(&items, 70.into(), text))
+        .expect("this process writes on");
+}
+
 #[test]
 fn a_write_between_the_checkpoint_and_the_copy_is_in_the_rollback_copy() {
     let fs = machine();
     let mut process = Process::start(&fs);
     let hold = hold(&process).expect("held");
     let first = process.database(0).expect("open");
-    let checkpoints_the_second =
-        |call: &Call| matches!(call, Call::ListDir { path } if **path == *directory(1).join(".storage"));
     process.fs.before(checkpoints_the_second, move || {
-        let (items, text) =
-            (crate::support::spec("items.json"), crate::support::record(70, "late").into_bytes());
-        first
-            .write(Durability::Full, move |t| t.put(&items, 70.into(), text))
-            .expect("this process writes on");
+        put_late(&first);
     });
     let copy = hold.copy(None).expect("copied");
     let before = process.see().expect("readable");
@@ -243,15 +249,9 @@ fn an_edit_between_the_checkpoint_and_the_copy_is_put_back() {
     let hold = hold(&process).expect("held");
     let first = process.database(0).expect("open");
     process.see().expect("readable");
-    let checkpoints_the_second =
-        |call: &Call| matches!(call, Call::ListDir { path } if **path == *directory(1).join(".storage"));
     let machine = fs.clone();
     process.fs.before(checkpoints_the_second, move || {
-        let (items, text) =
-            (crate::support::spec("items.json"), crate::support::record(70, "late").into_bytes());
-        first
-            .write(Durability::Full, move |t| t.put(&items, 70.into(), text))
-            .expect("this process writes on");
+        put_late(&first);
         let edit = format!("{{\"1\":{}}}", crate::support::record(1, "edited"));
         machine.write_file("/base/data/one/items.json", edit.as_bytes());
     });

@@ -241,14 +241,20 @@ fn a_refused_document_that_a_later_edit_leaves_alone_is_not_set_aside_again() {
     }
 }
 
-#[test]
-fn a_newer_write_does_not_conflict_with_an_edit_of_another_document() {
+/// Two documents in the file, of which the journal has a newer form of the first.
+fn with_newer_document() -> (Fixture, Handle) {
     let fixture = Fixture::new();
     let database = fixture.open();
     fixture.put(&database, 1, "a");
     fixture.put(&database, 2, "b");
     fixture.checkpoint(&database);
     fixture.put(&database, 1, "newer");
+    (fixture, database)
+}
+
+#[test]
+fn a_newer_write_does_not_conflict_with_an_edit_of_another_document() {
+    let (fixture, database) = with_newer_document();
     fs::write(fixture.path("items.json"), pretty(&[(1, "a"), (2, "edited")])).expect("edited");
     assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "newer")));
     assert_eq!(fixture.get(&database, 2), Some(record(2, "edited")));
@@ -276,12 +282,7 @@ fn a_partly_adopted_edit_is_reported_once_and_never_as_fully_adopted() {
 
 #[test]
 fn a_document_removed_by_hand_stays_in_its_newer_form_and_the_edited_file_is_kept() {
-    let fixture = Fixture::new();
-    let database = fixture.open();
-    fixture.put(&database, 1, "a");
-    fixture.put(&database, 2, "b");
-    fixture.checkpoint(&database);
-    fixture.put(&database, 1, "newer");
+    let (fixture, database) = with_newer_document();
     fixture.put(&database, 3, "new");
     fs::write(fixture.path("items.json"), pretty(&[(2, "b")])).expect("edited");
     assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "newer")));
@@ -291,12 +292,7 @@ fn a_document_removed_by_hand_stays_in_its_newer_form_and_the_edited_file_is_kep
 
 #[test]
 fn a_newer_document_that_one_edit_leaves_alone_and_the_next_removes_stays_and_that_file_is_kept() {
-    let fixture = Fixture::new();
-    let database = fixture.open();
-    fixture.put(&database, 1, "a");
-    fixture.put(&database, 2, "b");
-    fixture.checkpoint(&database);
-    fixture.put(&database, 1, "newer");
+    let (fixture, database) = with_newer_document();
     fs::write(fixture.path("items.json"), pretty(&[(1, "a"), (2, "first")])).expect("edited");
     assert_eq!(looked_at(&fixture, &database, 2), Some(record(2, "first")));
     assert_eq!(messages(&database).len(), 1);
@@ -309,12 +305,7 @@ fn a_newer_document_that_one_edit_leaves_alone_and_the_next_removes_stays_and_th
 
 #[test]
 fn a_document_removed_by_hand_after_a_kill_stays_in_its_newer_form_and_the_edited_file_is_kept() {
-    let fixture = Fixture::new();
-    let database = fixture.open();
-    fixture.put(&database, 1, "a");
-    fixture.put(&database, 2, "b");
-    fixture.checkpoint(&database);
-    fixture.put(&database, 1, "newer");
+    let (fixture, database) = with_newer_document();
     fixture.put(&database, 3, "new");
     fixture.put(&database, 3, "newest");
     drop(database);
