@@ -1,7 +1,7 @@
 'use strict'
 
-// Nothing here has the name of a class: where this file and the modules become one, those classes would be renamed, and
-// their names stand in every stack.
+// No variable here has the name of a class: where this file and the modules become one, those classes would be renamed, and
+// their names stand in every stack. Of assignments to `exports`, Node tells `import` the names.
 exports.BaseStorage = require('./lib/base-storage.js').BaseStorage
 exports.ProjectStorageV2 = require('./lib/project-storage.js').ProjectStorageV2
 exports.ProjectFileStorage = require('./lib/file-storage.js').ProjectFileStorage
