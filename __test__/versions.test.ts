@@ -67,6 +67,19 @@ describe('createVersion', () => {
     assert.deepEqual(versions.map(({ content }) => content), ['v1', 'v2', 'v3'])
   }))
 
+  test('makes older ones of all versions that a whole map calls the latest', withFiles(async (files) => {
+    const [first, second] = await chainOf(files, 2)
+    const other = await files.create(fileInput('src/a.ts', 'of another file'))
+    const map = await files.readAll()
+    await files.writeAll({ ...map, [first!.id]: { ...first!, isLatest: true }, [other.id + 1]: { ...second!, id: other.id + 1, content: 'theirs' } })
+    assert.equal((await files.list({ includeAllVersions: false })).length, 4)
+
+    const third = await files.createVersion(first!.id, 'v3')
+    const latest = await files.list({ includeAllVersions: false })
+    assert.deepEqual(latest.map(({ id }) => id), [other.id, third.id])
+    assert.deepEqual((await files.getVersions(first!.id)).map(({ content }) => content), ['v1', 'v2', 'theirs', 'v3'])
+  }))
+
   test('called 50 times at once gives the versions 1 to 51 in one unbroken chain', withFiles(async (files) => {
     const { id } = await files.create(fileInput('a', 'v1'))
     const made = await Promise.all(Array.from({ length: 50 }, (_, n) => files.createVersion(id, `content ${n}`)))

@@ -7,14 +7,14 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::chain::{Chain, chain_of, with_chain};
-use super::collections::FILES_BY_VERSION;
+use super::collections::{FILES_BY_PATH, FILES_BY_VERSION};
 use super::content::Content;
 use super::file_store::Files;
 use super::files::next_version;
 use super::layout::content_of;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::index::{Index, IndexKey};
-use crate::engine::{Database, Error, Part, Queryable, ReadOptions, Result, Transaction};
+use crate::engine::{Database, Error, Part, Queryable, ReadOptions, Result, Transaction, json};
 
 fn missing(id: u64) -> Error {
     Error::NotFound { what: "file", id: id.to_string() }
@@ -106,8 +106,26 @@ pub fn append(
     let linked = Chain { next: Some(new_id), is_latest: false, ..before };
     let linked = files.document(with_chain(&latest.text, &linked, Some(now)));
     tx.put_document(&files.spec, latest_id.into(), linked)?;
+    retire_others(tx, files, root, &latest.text)?;
     tx.put_document(&files.spec, new_id.into(), document.clone())?;
     Ok(document)
+}
+
+/// Makes the versions of a chain older ones that counted as the latest beside its last one, at the same path. A map that
+/// was put together from two copies has such, if both copies got a new version.
+fn retire_others(tx: &mut Transaction<'_>, files: &Files, root: u64, last: &[u8]) -> Result<()> {
+    let Some(path) = json::get(last, "path").and_then(IndexKey::from_json) else { return Ok(()) };
+    for id in tx.find(&files.spec, FILES_BY_PATH, &path)? {
+        let Some(head) = tx.head(&files.spec, &id)? else { continue };
+        let chain = chain_of(&head);
+        if chain.original.map_or(id == root.into(), |original| original == root)
+            && let Some(document) = tx.get(&files.spec, &id)?
+        {
+            let older = Chain { is_latest: false, ..chain };
+            tx.put_document(&files.spec, id, files.document(with_chain(&document.text, &older, None)))?;
+        }
+    }
+    Ok(())
 }
 
 /// Appends a version that has the content of an earlier one.
