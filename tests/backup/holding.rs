@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use octoprompt_storage::engine::backup::{Hold, MigrationLock, RollbackCopy, list_backups};
 use octoprompt_storage::engine::fs::{Call, Fault, Fs, Repeat, SimFs};
-use octoprompt_storage::engine::{Database, Durability, Error};
+use octoprompt_storage::engine::{Database, Durability, Error, Part};
 
-use crate::world::{Process, change, code, directory, image, machine, no_wait, slashed};
+use crate::support::{record, spec};
+use crate::world::{Process, READ, change, code, directory, image, machine, no_wait, slashed};
 
 pub fn hold(process: &Process) -> Result<Hold, Error> {
     Hold::begin(process.site.clone(), MigrationLock::acquire(&process.site, no_wait())?, no_wait())
@@ -93,11 +94,11 @@ fn databases_opened_during_a_migration_are_held_and_rolled_back_too() {
     let hold = hold(&process).expect("held");
     let copy = hold.copy(None).expect("copied");
     let added = process.site.open_under(std::path::Path::new("/base/data/added")).expect("opens");
-    let items = crate::support::spec("items.json");
+    let items = spec("items.json");
     let put = {
         let items = std::sync::Arc::clone(&items);
         move |id: u64| {
-            let (items, text) = (std::sync::Arc::clone(&items), crate::support::record(id, "x").into_bytes());
+            let (items, text) = (std::sync::Arc::clone(&items), record(id, "x").into_bytes());
             move |t: &mut octoprompt_storage::engine::Transaction<'_>| t.put(&items, id.into(), text)
         }
     };
@@ -112,10 +113,7 @@ fn databases_opened_during_a_migration_are_held_and_rolled_back_too() {
     assert_eq!(fs.read_file("/base/data/added/items.json"), None);
     drop(hold);
     let empty = |database: &octoprompt_storage::engine::Database| {
-        database
-            .filter(&items, octoprompt_storage::engine::Part::Whole, crate::world::READ, |_| true)
-            .expect("readable")
-            .is_empty()
+        database.filter(&items, Part::Whole, READ, |_| true).expect("readable").is_empty()
     };
     assert!(empty(&added));
     added.write(Durability::Full, put(2)).expect("written");
@@ -147,8 +145,7 @@ fn open_within(fits: fn(&Call) -> bool, end: impl FnOnce(&Hold, RollbackCopy)) {
     end(&hold, copy);
     drop(hold);
     let opened = opening.recv().expect("begun").join().expect("no panic").expect("opens");
-    let (items, text) = (crate::support::spec("items.json"), crate::support::record(1, "x").into_bytes());
-    opened.write(Durability::Full, move |t| t.put(&items, 1.into(), text)).expect("written");
+    put_late(&opened).expect("written");
 }
 
 #[test]
@@ -215,11 +212,9 @@ fn checkpoints_the_second(call: &Call) -> bool {
     matches!(call, Call::ListDir { path } if **path == *directory(1).join(".storage"))
 }
 
-fn put_late(database: &Database) {
-    let (items, text) = (crate::support::spec("items.json"), crate::support::record(70, "late").into_bytes());
-    database
-        .write(Durability::Full, move |t| t.put(&items, 70.into(), text))
-        .expect("this process writes on");
+fn put_late(database: &Database) -> Result<(), Error> {
+    let (items, text) = (spec("items.json"), record(70, "late").into_bytes());
+    database.write(Durability::Full, move |t| t.put(&items, 70.into(), text))
 }
 
 #[test]
@@ -228,9 +223,7 @@ fn a_write_between_the_checkpoint_and_the_copy_is_in_the_rollback_copy() {
     let mut process = Process::start(&fs);
     let hold = hold(&process).expect("held");
     let first = process.database(0).expect("open");
-    process.fs.before(checkpoints_the_second, move || {
-        put_late(&first);
-    });
+    process.fs.before(checkpoints_the_second, move || put_late(&first).expect("this process writes on"));
     let copy = hold.copy(None).expect("copied");
     let before = process.see().expect("readable");
     assert!(before.documents.contains_key(&(0, 0, 70)));
@@ -251,16 +244,16 @@ fn an_edit_between_the_checkpoint_and_the_copy_is_put_back() {
     process.see().expect("readable");
     let machine = fs.clone();
     process.fs.before(checkpoints_the_second, move || {
-        put_late(&first);
-        let edit = format!("{{\"1\":{}}}", crate::support::record(1, "edited"));
+        put_late(&first).expect("this process writes on");
+        let edit = format!("{{\"1\":{}}}", record(1, "edited"));
         machine.write_file("/base/data/one/items.json", edit.as_bytes());
     });
     let copy = hold.copy(None).expect("copied");
     change(&mut process).expect("changed");
     hold.put_back(copy).expect("put back");
     let documents = process.see().expect("readable").documents;
-    assert_eq!(documents[&(0, 0, 1)], crate::support::record(1, "edited"));
-    assert_eq!(documents[&(0, 0, 70)], crate::support::record(70, "late"));
+    assert_eq!(documents[&(0, 0, 1)], record(1, "edited"));
+    assert_eq!(documents[&(0, 0, 70)], record(70, "late"));
 }
 
 /// Returns the names of the files of the copy.
@@ -426,20 +419,25 @@ fn data_left_by_a_dead_holder_is_read_only_until_it_is_rolled_back() {
     process.fs.kill();
     assert_eq!(code(other.put((0, 0, 9), "x")), Err("MIGRATION_FAILED"));
     let database = other.database(0).expect("open");
-    database
-        .filter(
-            &crate::support::spec("items.json"),
-            octoprompt_storage::engine::Part::Whole,
-            crate::world::READ,
-            |_| true,
-        )
-        .expect("reads go on");
+    database.filter(&spec("items.json"), Part::Whole, READ, |_| true).expect("reads go on");
     let mut third = Process::start(&fs);
     assert_eq!(code(third.database(0).map(drop)), Err("LOCK_TIMEOUT"), "another process has it open");
     drop(database);
     other.close();
     assert_eq!(third.see().expect("put back"), before);
     third.put((0, 0, 9), "x").expect("written");
+}
+
+#[test]
+fn a_database_that_joined_the_migration_of_a_dead_holder_is_read_only_for_others() {
+    let fs = machine();
+    let (process, other) = (Process::start(&fs), Process::start(&fs));
+    let hold = hold(&process).expect("held");
+    let _copy = hold.copy(None).expect("copied");
+    let open = |process: &Process| process.site.open_under(Path::new("/base/data/added")).expect("opens");
+    let (theirs, _ours) = (open(&other), open(&process));
+    process.fs.kill();
+    assert_eq!(code(put_late(&theirs)), Err("MIGRATION_FAILED"));
 }
 
 #[test]
