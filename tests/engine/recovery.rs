@@ -412,11 +412,13 @@ fn the_attachment_of_a_document_recreated_in_one_batch_is_removed_only_once() {
 #[test]
 fn an_adopted_file_survives_a_power_loss_even_if_its_writer_did_not_sync_it() {
     let fs = machine();
+    // Opening a new database syncs its directory.
+    let database = open(&fs);
     let text = format!("{{\"1\":{}}}", record(1, "by hand"));
     let file =
         fs.process().handle().open(Path::new("/database/a.json"), OpenMode::CreateNew).expect("created");
     file.write_at(text.as_bytes(), 0).expect("written");
-    assert_eq!(name(&open(&fs), "a.json", 1), Ok(Some("by hand".into())));
+    assert_eq!(name(&database, "a.json", 1), Ok(Some("by hand".into())));
     let lost = fs.power_loss(&mut Extreme::Nothing);
     assert_eq!(name(&open(&lost), "a.json", 1), Ok(Some("by hand".into())));
 }
