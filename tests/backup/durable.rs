@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Fs, OpenMode, Repeat, SimFs, Snapshot};
 
+use crate::crashes::RESTORE;
 use crate::holding::hold;
-use crate::world::{Process, change, code, machine};
+use crate::world::{Process, change, code, directory, machine};
 
 /// Writes a file without syncing it, as a migration may.
 fn write(fs: &SimFs, path: &str, bytes: &[u8]) {
@@ -117,25 +118,40 @@ fn a_restore_that_makes_and_removes_directories_is_durable_and_survives_any_cras
 
 #[test]
 fn a_directory_made_by_a_killed_restore_is_durable_before_files_move_into_it() {
-    let (fs, mut process) = without_databases();
-    fs.record();
-    process.restore("one").expect("restored");
-    let made = Path::new("/base/data/deep/er");
-    let is_there = |fs: &SimFs| fs.metadata(made).expect("looked up").is_some();
-    let is_fleeting =
-        |moment: &Snapshot| is_there(&moment.kill()) && !is_there(&moment.power_loss(&mut Extreme::Nothing));
-    let moments: Vec<Snapshot> = fs.moments().into_iter().filter(is_fleeting).collect();
-    assert!(!moments.is_empty());
-    for moment in moments {
-        let fs = moment.kill();
+    for made in ["/base/data/deep/er", "/base/data/hollow/below"] {
+        let (fs, mut process) = without_databases();
         fs.record();
-        Process::start(&fs).settle().expect("restored");
-        for (at, moment) in fs.moments().into_iter().enumerate() {
-            for lost in moment.crash_states(8, at as u64) {
-                Process::start(&lost).settle().unwrap_or_else(|error| panic!("call {at}: {error}"));
-                assert!(is_restored(&lost), "call {at}");
+        process.restore("one").expect("restored");
+        let is_there = |fs: &SimFs| fs.metadata(Path::new(made)).expect("looked up").is_some();
+        let is_fleeting = |moment: &Snapshot| {
+            is_there(&moment.kill()) && !is_there(&moment.power_loss(&mut Extreme::Nothing))
+        };
+        let moments: Vec<Snapshot> = fs.moments().into_iter().filter(is_fleeting).collect();
+        assert!(!moments.is_empty());
+        for moment in moments {
+            let fs = moment.kill();
+            fs.record();
+            Process::start(&fs).settle().expect("restored");
+            for (at, moment) in fs.moments().into_iter().enumerate() {
+                for lost in moment.crash_states(8, at as u64) {
+                    Process::start(&lost).settle().unwrap_or_else(|error| panic!("call {at}: {error}"));
+                    assert!(is_restored(&lost), "{made}, call {at}");
+                }
             }
         }
+    }
+}
+
+#[test]
+fn no_journal_from_before_a_restore_returns_after_a_power_loss() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    (RESTORE.prepare)(&mut process).expect("prepared");
+    process.restore("one").expect("restored");
+    let lost = fs.power_loss(&mut Extreme::Nothing);
+    for number in [0, 1] {
+        let names = lost.list_dir(&directory(number).join(".storage")).expect("a folder");
+        assert_eq!(names.iter().filter(|name| name.starts_with("journal-")).count(), 1, "{names:?}");
     }
 }
 
