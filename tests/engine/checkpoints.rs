@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::support::simulated::{checkpoint, machine, name, open, put, remove, reserved, verified};
 use crate::support::{record, spec};
-use octoprompt_storage::engine::fs::{Call, Extreme, SimFs};
+use octoprompt_storage::engine::fs::{Call, Extreme, Fs, SimFs, Snapshot};
 use octoprompt_storage::engine::{Database, Durability, Error, Transaction};
 
 const OWNED: &str = "owned/7/items.json";
@@ -169,4 +169,36 @@ fn a_checkpoint_starts_only_with_disk_space_for_all_its_files_and_a_mebibyte_mor
     assert_eq!(reserved(&fs), before);
     fs.set_free_space(needed);
     checkpoint(&database).expect("checkpointed");
+}
+
+#[test]
+fn a_file_is_durable_in_directories_that_a_checkpoint_made_before_it_died() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, OWNED, 1, "stored");
+    fs.record();
+    checkpoint(&database).expect("checkpointed");
+    let is_there = |fs: &SimFs| fs.metadata(Path::new("/database/owned")).expect("looked up").is_some();
+    let is_fleeting =
+        |moment: &Snapshot| is_there(&moment.kill()) && !is_there(&moment.power_loss(&mut Extreme::Nothing));
+    let moments: Vec<Snapshot> = fs.moments().into_iter().filter(is_fleeting).collect();
+    assert!(!moments.is_empty());
+    for moment in moments {
+        let fs = moment.kill();
+        checkpoint(&open(&fs)).expect("checkpointed");
+        let lost = fs.power_loss(&mut Extreme::Nothing);
+        assert_eq!(name(&open(&lost), OWNED, 1), Ok(Some("stored".into())));
+    }
+}
+
+#[test]
+fn a_checkpoint_keeps_the_mode_of_a_file() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "items.json", 1, "old");
+    checkpoint(&database).expect("checkpointed");
+    fs.set_mode("/database/items.json", 0o600);
+    put(&database, "items.json", 1, "new");
+    checkpoint(&database).expect("checkpointed");
+    assert_eq!(fs.mode("/database/items.json"), Some(0o600));
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::simulated::{checkpoint, machine, name, open, put, reserved};
+use crate::support::simulated::{begin_generation, checkpoint, machine, name, open, put, reserved};
 use crate::support::{READ, record, spec};
 use octoprompt_storage::engine::Database;
 use octoprompt_storage::engine::fs::{Call, Extreme, Fs, SimFs};
@@ -160,4 +160,24 @@ fn an_edit_saved_while_a_checkpoint_reads_the_file_is_not_overwritten() {
     process.before(is_third_look, move || add_by_hand(&person, "/database/a.json", true));
     checkpoint(&database).expect("checkpointed");
     check_added(&fs, &database);
+}
+
+#[test]
+fn a_checkpoint_during_which_a_file_was_saved_removes_no_journal() {
+    let fs = machine();
+    let database = open(&fs);
+    for id in 1..=2 {
+        put(&database, "a.json", id, "in a generation of its own");
+        begin_generation(&fs, &database);
+    }
+    let (person, edited) = (fs.clone(), format!("{{ \"3\": {} }}", record(3, "by hand")));
+    let is_record = |call: &Call| matches!(call, Call::Write { path, offset: 1.., .. } if path.ends_with("journal-000000000004.jsonl"));
+    fs.before(is_record, move || person.write_file("/database/a.json", edited.as_bytes()));
+    checkpoint(&database).expect("checkpointed");
+    drop(database);
+    let database = open(&fs);
+    for id in 1..=2 {
+        assert_eq!(name(&database, "a.json", id), Ok(Some("in a generation of its own".into())));
+    }
+    assert_eq!(name(&database, "a.json", 3), Ok(Some("by hand".into())));
 }

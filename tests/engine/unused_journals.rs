@@ -94,3 +94,12 @@ fn a_power_loss_while_two_unused_journals_are_removed_leaves_a_database_that_ope
         );
     }
 }
+
+#[test]
+fn the_next_checkpoint_replaces_the_unused_journal_of_one_that_failed() {
+    let (fs, database) = with_an_unused_journal();
+    put(&database, "a.json", 3, "later");
+    checkpoint(&database).expect("checkpointed");
+    drop(database);
+    assert_eq!(name(&open(&fs), "a.json", 3), Ok(Some("later".into())));
+}
