@@ -422,3 +422,28 @@ fn an_adopted_file_survives_a_power_loss_even_if_its_writer_did_not_sync_it() {
     let lost = fs.power_loss(&mut Extreme::Nothing);
     assert_eq!(name(&open(&lost), "a.json", 1), Ok(Some("by hand".into())));
 }
+
+#[test]
+fn a_damaged_acknowledged_batch_is_reported_to_every_process_that_has_not_read_it() {
+    let fs = machine();
+    let (writer, follower) = (open(&fs), open(&fs.process()));
+    put(&writer, "a.json", 1, "damaged");
+    let mut bytes = fs.read_file(journal(1)).expect("a journal");
+    let at = String::from_utf8_lossy(&bytes).find("damaged").expect("the batch");
+    bytes[at] ^= 1;
+    fs.write_file(journal(1), &bytes);
+    assert_eq!(name(&follower, "a.json", 1), Err("CORRUPT_DATA"));
+    assert_eq!(try_open(&fs.process()).map(drop).map_err(|error| error.code()), Err("CORRUPT_DATA"));
+}
+
+#[test]
+fn what_dead_processes_were_writing_is_removed_by_the_next_one_that_opens_the_database_alone() {
+    let fs = machine();
+    put(&open(&fs), "a.json", 1, "x");
+    let before = reserved(&fs);
+    for name in ["new-1-0", "spool-1", "document-000000000001-0123456789abcdef"] {
+        fs.write_file(format!("/database/.storage/{name}"), b"half");
+    }
+    drop(open(&fs));
+    assert_eq!(reserved(&fs), before);
+}
