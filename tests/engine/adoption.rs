@@ -254,10 +254,25 @@ fn with_newer_document() -> (Fixture, Handle) {
 
 #[test]
 fn a_newer_write_does_not_conflict_with_an_edit_of_another_document() {
+    let by_hand = Fixture::new();
+    fs::write(by_hand.path("items.json"), pretty(&[(1, "a"), (2, "b")])).expect("written");
+    let adopted = by_hand.open();
+    by_hand.put(&adopted, 1, "newer");
+    for (fixture, database) in [with_newer_document(), (by_hand, adopted)] {
+        fs::write(fixture.path("items.json"), pretty(&[(1, "a"), (2, "edited")])).expect("edited");
+        assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "newer")));
+        assert_eq!(fixture.get(&database, 2), Some(record(2, "edited")));
+        assert_eq!(fixture.files_like("items.json.").len(), 0);
+    }
+}
+
+#[test]
+fn a_document_removed_by_hand_and_by_a_newer_write_is_no_conflict() {
     let (fixture, database) = with_newer_document();
-    fs::write(fixture.path("items.json"), pretty(&[(1, "a"), (2, "edited")])).expect("edited");
-    assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "newer")));
-    assert_eq!(fixture.get(&database, 2), Some(record(2, "edited")));
+    fixture.delete(&database, 1);
+    fs::write(fixture.path("items.json"), pretty(&[(2, "edited")])).expect("edited");
+    assert_eq!(looked_at(&fixture, &database, 2), Some(record(2, "edited")));
+    assert_eq!(fixture.get(&database, 1), None);
     assert_eq!(fixture.files_like("items.json.").len(), 0);
 }
 

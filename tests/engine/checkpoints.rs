@@ -202,3 +202,23 @@ fn a_checkpoint_keeps_the_mode_of_a_file() {
     checkpoint(&database).expect("checkpointed");
     assert_eq!(fs.mode("/database/items.json"), Some(0o600));
 }
+
+#[test]
+fn a_snapshot_that_does_not_read_back_as_it_was_written_replaces_nothing() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "items.json", 1, "old");
+    checkpoint(&database).expect("checkpointed");
+    put(&database, "items.json", 1, "new");
+    let before = fs.read_file("/database/items.json");
+    let disk = fs.clone();
+    let reads_back = |call: &Call| matches!(call, Call::Read { .. }) && call.name().starts_with("new-");
+    fs.before(reads_back, move || {
+        let fresh = reserved(&disk).into_iter().find(|name| name.starts_with("new-")).expect("a snapshot");
+        disk.write_file(format!("/database/.storage/{fresh}"), b"spoiled");
+    });
+    assert_eq!(checkpoint(&database).map_err(|error| error.code()), Err("CORRUPT_DATA"));
+    assert_eq!(fs.read_file("/database/items.json"), before);
+    checkpoint(&database).expect("checkpointed");
+    assert_eq!(name(&open(&fs.power_loss(&mut Extreme::Nothing)), "items.json", 1), Ok(Some("new".into())));
+}

@@ -5,9 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use octoprompt_storage::engine::document::DocumentId;
-use octoprompt_storage::engine::fs::OsFs;
-use octoprompt_storage::engine::{DatabaseOptions, Durability, Owners, Part, WarningCode, open_shared};
+use octoprompt_storage::engine::fs::{Call, Extreme, Fault, OsFs, Repeat, SimFs};
+use octoprompt_storage::engine::{
+    Database, DatabaseOptions, Durability, Moment, Owners, Part, WarningCode, open_shared,
+};
 
+use crate::support::simulated::{DIRECTORY, checkpoint, machine, name, put, remove};
 use crate::support::{Fixture, Handle, READ, record, spec};
 
 /// Items own the collections in `data/<id>/items.json`.
@@ -166,4 +169,53 @@ fn a_file_put_back_together_with_its_owner_is_adopted_again() {
         drop((database, follower));
         assert_eq!(nested(&fixture, &open(&fixture)), Ok(both));
     }
+}
+
+#[test]
+fn a_collection_given_up_with_its_owner_counts_as_changed() {
+    let fixture = fixture();
+    let database = open(&fixture);
+    assert_eq!(nested(&fixture, &database), Ok(format!("[{}]", record(1, "nested"))));
+    let before = Moment { engine: database.number(), seq: database.known_sequence() };
+    give_up_owner(&fixture);
+    remove_file(&fixture);
+    database.look_at_file(&fixture.spec(), READ).expect("looked at");
+    let spec = fixture.nested();
+    let unchanged = database.write(Durability::Full, move |tx| tx.is_unchanged_since(&spec, before));
+    assert_eq!(unchanged.map_err(|error| error.code()), Ok(false));
+}
+
+fn open_simulated(fs: &SimFs) -> Handle {
+    let options = DatabaseOptions { background: false, owners: Some(owners), ..DatabaseOptions::default() };
+    Database::open(fs.handle(), Path::new(DIRECTORY), options).expect("opened")
+}
+
+/// A machine on which a person has just removed a file together with its owner, so that a power loss may bring it back.
+fn given_up_a_moment_ago() -> SimFs {
+    let fs = machine();
+    let database = open_simulated(&fs);
+    put(&database, "items.json", 7, "owner");
+    put(&database, "items.json", 8, "other");
+    put(&database, "data/7/items.json", 1, "nested");
+    checkpoint(&database).expect("checkpointed");
+    remove(&fs, "data/7/items.json");
+    fs.write_file("/database/items.json", format!("{{\"8\": {}}}", record(8, "other")).as_bytes());
+    fs
+}
+
+#[test]
+fn a_file_given_up_with_its_owner_does_not_return_after_a_power_loss() {
+    let fs = given_up_a_moment_ago();
+    assert_eq!(name(&open_simulated(&fs), "items.json", 7), Ok(None));
+    let lost = fs.power_loss(&mut Extreme::Nothing);
+    assert_eq!(name(&open_simulated(&lost), "data/7/items.json", 1), Ok(None));
+}
+
+#[test]
+fn a_file_given_up_with_its_owner_counts_as_deleted_on_a_read_only_disk_too() {
+    let fs = given_up_a_moment_ago();
+    fs.fail_when(Call::changes_state, Fault::ReadOnly, Repeat::Forever);
+    let database = open_simulated(&fs);
+    assert_eq!(name(&database, "items.json", 7), Ok(None));
+    assert_eq!(name(&database, "data/7/items.json", 1), Ok(None));
 }

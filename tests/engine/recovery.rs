@@ -447,3 +447,13 @@ fn what_dead_processes_were_writing_is_removed_by_the_next_one_that_opens_the_da
     drop(open(&fs));
     assert_eq!(reserved(&fs), before);
 }
+
+#[test]
+fn a_file_is_adopted_where_only_what_is_open_for_writing_can_be_synced() {
+    let fs = machine();
+    fs.write_file("/database/a.json", format!("{{\"1\":{}}}", record(1, "by hand")).as_bytes());
+    let syncs = |call: &Call| matches!(call, Call::SyncData { path } if path.ends_with("a.json"));
+    fs.fail_when(syncs, Fault::Kind(ErrorKind::PermissionDenied), Repeat::Once);
+    assert_eq!(name(&open(&fs), "a.json", 1), Ok(Some("by hand".into())));
+    assert_eq!(fs.faults(), 1);
+}

@@ -141,3 +141,17 @@ fn a_batch_that_removes_a_file_is_durable_even_if_it_need_not_be() {
         assert_eq!(name(&open(&fs), NESTED, 1), Ok(None));
     }
 }
+
+#[test]
+fn an_empty_file_at_the_place_of_a_dropped_collection_is_nobodys_edit() {
+    let fs = machine();
+    let database = filled(&fs);
+    remove(&database);
+    // As a removal leaves it that is repeated and cut short.
+    fs.write_file(format!("/database/{NESTED}"), b"");
+    let database = open(&fs.process());
+    assert_eq!(name(&database, NESTED, 1), Ok(None));
+    assert_eq!(warnings(&database), []);
+    checkpoint(&database).expect("checkpointed");
+    assert_eq!(fs.read_file(format!("/database/{NESTED}")), None);
+}

@@ -365,3 +365,22 @@ fn a_step_adopts_a_file_written_by_hand() {
     commit(&database, &transaction).expect("committed");
     assert_eq!(fixture.find(&database, "by hand"), [1]);
 }
+
+#[test]
+fn an_edit_by_hand_conflicts_with_a_transaction_only_if_it_changes_what_that_read() {
+    for (edited, expected) in [(1, Err("CONFLICT")), (2, Ok(()))] {
+        let fixture = Fixture::new();
+        let database = fixture.open();
+        (1..=2).for_each(|id| fixture.put(&database, id, "stored"));
+        fixture.checkpoint(&database);
+        let transaction = Interactive::default();
+        assert!(read(&fixture, &database, &transaction, 1).expect("read"));
+        put(&fixture, &database, &transaction, 3, "x").expect("put");
+        let text = std::fs::read_to_string(fixture.path("items.json")).expect("a file");
+        let text = text.replace(&record(edited, "stored"), &record(edited, "edited"));
+        std::fs::write(fixture.path("items.json"), text).expect("edited");
+        database.look_at_file(&fixture.spec(), READ).expect("looked at");
+        assert_eq!(fixture.get(&database, edited), Some(record(edited, "edited")));
+        assert_eq!(commit(&database, &transaction).map_err(|error| error.code()), expected);
+    }
+}
