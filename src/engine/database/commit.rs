@@ -12,7 +12,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use super::document_file::give_up_documents;
-use super::overlay::{Group, Put};
+use super::overlay::{Group, Pending, Put};
 use super::recent::RecentChanges;
 use super::state::{Change, Content, Loaded, Position, Prepared, State};
 use super::transaction::{Batch, Transaction};
@@ -431,8 +431,8 @@ fn publish(state: &mut State, group: Group, mut located: Located, position: Posi
             changed = true;
             match &mut collection.content {
                 Content::Loaded(loaded) => {
-                    let new = if pending.new.is_some() { pending.entries } else { overlay.spec.no_entries() };
-                    loaded.publish(Prepared { id, location, old: pending.old, new, seq, now });
+                    let Pending { old, entries: new, .. } = pending;
+                    loaded.publish(Prepared { id, location, old, new, seq, now });
                 }
                 // The collection was dropped without having been loaded.
                 _ => collection.note(id, Change { location, seq, base: None }),

@@ -7,7 +7,7 @@ use std::{mem, thread};
 
 use super::catch_up::headless;
 use super::document_file::locate;
-use super::state::{Change, Content, Dirty, IndexTimes, Loaded, State, holds_documents, matching};
+use super::state::{Change, Content, Dirty, IndexTimes, Loaded, State, matching};
 use super::texts::{Part, read_text};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign};
@@ -253,7 +253,7 @@ impl Database {
         let changes = self.changes_beyond(spec, record);
         let seen = snapshot.as_ref().map(|snapshot| snapshot.seen);
         let scanned = match (&snapshot, record) {
-            (Some(snapshot), Some(record)) if holds_documents(record) => {
+            (Some(snapshot), Some(record)) => {
                 let scanned = scan(&snapshot.bytes, record).map_err(|error| {
                     Error::corrupt(&spec.file(&self.directory), error.offset as u64, error.problem)
                 })?;

@@ -116,6 +116,7 @@ pub struct Pending {
     /// What the published document, if there is one, has in the indexes.
     pub old: Vec<Entries>,
     pub new: Option<Put>,
+    /// What the new document will have in them: nothing in any of them if there is none.
     pub entries: Vec<Entries>,
 }
 

@@ -379,7 +379,7 @@ fn make_durable(fs: &dyn Fs, newest: &Generation, position: &mut Position) -> Re
     let (path, end) = (&newest.path, position.end as usize);
     let mut certain = 0;
     for line in newest.lines(end) {
-        if line.body.seq > position.durable || position.durable <= newest.header.seq {
+        if line.body.seq > position.durable {
             break;
         }
         certain = line.end;

@@ -278,7 +278,6 @@ impl Reading {
             {
                 state.collections.clear();
                 self.journals.removals.clear();
-                self.found.clear();
             }
             state.begin_generation(header);
             let place = Place { at: *end, seq: header.seq, checksum: Some(*checksum) };
