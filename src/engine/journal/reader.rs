@@ -88,7 +88,7 @@ pub fn classify_tail(bytes: &[u8], salt: Salt, position: usize, seq: u64) -> Tai
     }
     let proves = |line: &[u8]| {
         let body = verify_line(line, salt).and_then(|(body, _)| parse_batch(body));
-        body.is_some_and(|body| body.seq > seq && body.durable > seq)
+        body.is_some_and(|body| body.durable > seq)
     };
     if rest.split(|&byte| byte == b'\n').any(proves) { Tail::Damaged } else { Tail::Torn }
 }
@@ -121,6 +121,16 @@ mod tests {
         assert_eq!(op.collection.as_deref(), Some("a.json"));
         assert_eq!((op.put.0[0].0.as_ref(), op.put.0[0].1.get()), ("1", "{\"id\":1}"));
         assert_eq!(op.delete, ["2"]);
+    }
+
+    #[test]
+    fn a_line_with_another_number_or_another_predecessor_than_the_next_one_ends_the_chain() {
+        for (skipped, flipped, follows) in [(0, 0, true), (1, 0, false), (0, 1, false)] {
+            let mut lines = LineBuffer::default();
+            let first = encode_batch(&mut lines, SALT(), 1, 0, 0, |_| {});
+            encode_batch(&mut lines, SALT(), 2 + skipped, first ^ flipped, 0, |_| {});
+            assert_eq!(Lines::new(&lines.whole(), SALT(), 0, 0, 0).count(), 1 + usize::from(follows));
+        }
     }
 
     #[test]

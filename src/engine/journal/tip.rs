@@ -298,6 +298,14 @@ mod tests {
         assert!(!of(7).is_of_boot(8) && !of(7).is_of_boot(0) && !of(0).is_of_boot(0));
     }
 
+    #[test]
+    fn a_slot_proves_only_what_lies_beyond_an_end_and_nothing_before_the_first_batch() {
+        let slot = TipSlot { generation: 2, ..slot_of(1) };
+        assert!(slot.is_beyond(1, 1000) && slot.is_beyond(2, 99));
+        assert!(!slot.is_beyond(2, 100) && !slot.is_beyond(3, 0));
+        assert!(!TipSlot { seq: 0, ..slot }.is_beyond(2, 99));
+    }
+
     /// A page that calls `may` before each access; a store that is refused does not happen.
     struct Guarded<F> {
         page: Arc<dyn SharedPage>,
