@@ -264,9 +264,18 @@ mod tests {
     #[test]
     fn a_file_not_laid_out_in_lines_is_refused_but_still_hashed() {
         let long = format!("{{\n{}\n}}\n", "x".repeat(2 * PIECE));
-        for bytes in
-            ["", "{", "{}", "{\n", "{\n}", "{\n\"1\":\n}\n", "{\n\"1\":{}\n}\nx", "{\n1:{}\n}\n", &long]
-        {
+        for bytes in [
+            "",
+            "{",
+            "{}",
+            "{\n",
+            "{\n}",
+            "{\n\"1\":\n}\n",
+            "{\n\"1\":{}\n}\nx",
+            "{\n1:{}\n}\n",
+            "{\n\"1\" {}\n}\n",
+            &long,
+        ] {
             let (hash, found) = places(bytes.as_bytes());
             assert_eq!(hash, FileHash::of(bytes.as_bytes()));
             assert!(found.is_err(), "{bytes:.20}");

@@ -68,7 +68,7 @@ enum Trust {
 fn keep(saved: &mut BTreeMap<DocumentId, (Trust, Range<usize>)>, document: Scanned, trust: Trust) {
     let Scanned { id, text } = document;
     // Of two members with one key, the later one counts, as in an intact file.
-    let replaces = |known: Trust| trust > known || (trust == known && trust == Trust::Placed);
+    let replaces = |known: Trust| trust > known || trust == Trust::Placed;
     if saved.get(&id).is_none_or(|(known, _)| replaces(*known)) {
         saved.insert(id, (trust, text));
     }
@@ -309,6 +309,10 @@ mod tests {
         // The damage precedes them.
         let early = compact.replace("\"items\":", "\"a\":\"x,\"items\":");
         assert_eq!(ids(early.as_bytes()), ["7", "10"]);
+        // It is among them.
+        let among = r#"{"9":{"id":9,"items":{"5":{,"8":{"id":8}},"t":1},"10":{"id":10}}"#;
+        assert_eq!(ids(among.as_bytes()), ["10"]);
+        assert_eq!(ids(among.replace(":8}", ":8},\"n\":1,x").as_bytes()), ["10"]);
     }
 
     #[test]
@@ -318,6 +322,21 @@ mod tests {
         assert!(texts(text)[0].contains("real"));
         let again = "{\n\"7\":{\"id\":7,\"t\":1},\n\"9\":{,\n\"7\":{\"id\":7,\"t\":2}\n}";
         assert_eq!(texts(again), ["{\"id\":7,\"t\":1}"]);
+    }
+
+    #[test]
+    fn of_two_documents_with_one_id_the_later_counts_before_damage_and_the_earlier_after_it() {
+        let twice = "\"7\":{\"id\":7,\"t\":1},\n\"7\":{\"id\":7,\"t\":2},\n";
+        assert_eq!(texts(&format!("{{\n{twice}\"9\":{{")), ["{\"id\":7,\"t\":2}"]);
+        assert_eq!(texts(&format!("{{\n\"9\":{{,\n{twice}}}")), ["{\"id\":7,\"t\":1}"]);
+    }
+
+    #[test]
+    fn members_that_are_no_documents_are_not_saved() {
+        assert_eq!(
+            ids(b"{\"1\":{\"id\":2},\"2\":{},\"3\":{\"id\":3,\"a\":\"\xff\"},\"4\":{\"id\":4},"),
+            ["4"]
+        );
     }
 
     #[test]

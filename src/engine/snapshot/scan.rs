@@ -107,9 +107,17 @@ mod tests {
 
     #[test]
     fn a_file_not_laid_out_in_lines_is_refused() {
-        for bytes in
-            [&b""[..], b"{", b"{}", b"{\n", b"{\n}", b"{\n\"1\":\n}\n", b"{\n\"1\":{}\n}\nx", b"{\n1:{}\n}\n"]
-        {
+        for bytes in [
+            &b""[..],
+            b"{",
+            b"{}",
+            b"{\n",
+            b"{\n}",
+            b"{\n\"1\":\n}\n",
+            b"{\n\"1\":{}\n}\nx",
+            b"{\n1:{}\n}\n",
+            b"{\n\"1\" {}\n}\n",
+        ] {
             assert!(scan_lines(bytes).is_err(), "{}", String::from_utf8_lossy(bytes));
         }
     }
