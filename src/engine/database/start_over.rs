@@ -113,8 +113,6 @@ pub(in crate::engine) fn start_over(
 ) -> Result<()> {
     let reserved = directory.join(RESERVED);
     fs::create_dirs(fs, &reserved).at("create", &reserved)?;
-    let path = journal_path(directory, start.generation);
-    fs::remove_tree(fs, &path).at("remove", &path)?;
     begin_covered(fs, directory, start, catalog.clone(), true)?;
     for generation in list_generations(fs, directory)?.into_iter().filter(|&old| old < start.generation) {
         let path = journal_path(directory, generation);
@@ -251,14 +249,22 @@ mod tests {
     }
 
     #[test]
-    fn starting_over_continues_after_what_another_process_reached_even_if_the_journals_are_lost() {
-        let (fs, database) = database();
-        let reached = filled(&database, 20);
-        for generation in list_generations(&fs, Path::new(DIRECTORY)).expect("listed") {
-            fs.remove(journal_path(Path::new(DIRECTORY), generation));
+    fn starting_over_continues_after_what_another_process_reached_even_if_the_journals_or_the_tip_are_lost() {
+        for are_journals_lost in [true, false] {
+            let (fs, database) = database();
+            filled(&database, 20);
+            // After another checkpoint, no journal holds the first batches any more.
+            let reached = filled(&database, 21);
+            if are_journals_lost {
+                for generation in list_generations(&fs, Path::new(DIRECTORY)).expect("listed") {
+                    fs.remove(journal_path(Path::new(DIRECTORY), generation));
+                }
+            } else {
+                fs.write_file(format!("{DIRECTORY}/{RESERVED}/tip"), &[0; 4096]);
+            }
+            let start = start_beyond(&fs, Path::new(DIRECTORY), 0).expect("a start");
+            assert!(reached >= 20 && start.seq >= reached, "{start:?}");
         }
-        let start = start_beyond(&fs, Path::new(DIRECTORY), 0).expect("a start");
-        assert!(reached >= 20 && start.seq >= reached, "{start:?}");
     }
 
     #[test]

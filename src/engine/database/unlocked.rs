@@ -129,6 +129,15 @@ mod tests {
     }
 
     #[test]
+    fn an_unlocked_read_does_not_find_a_dropped_collection() {
+        let (fs, database) = database();
+        checkpoint(&database);
+        assert!(finds(&fs).expect("readable"));
+        database.write(Durability::Full, |tx| tx.drop_collection(&spec())).expect("dropped");
+        assert!(!finds(&fs).expect("readable"));
+    }
+
+    #[test]
     fn an_unlocked_read_survives_checkpoints_that_remove_the_journals() {
         let (fs, database) = database();
         let looking = fs.process();
