@@ -6,9 +6,10 @@ use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{Error, Outcome, Result};
 
 use crate::crashes::{BACKUP, FAILURE, RESTORE, RESTORE_MISSING, RESTORE_OPEN, SUCCESS, Workload};
+use crate::holding::hold;
 use crate::reached::reached;
 use crate::support::record;
-use crate::world::{DATABASES, Process, Seen, machine};
+use crate::world::{DATABASES, Process, Seen, code, machine};
 
 /// A machine on which the workload can begin.
 fn prepared(workload: &Workload) -> SimFs {
@@ -184,4 +185,16 @@ fn a_failing_migration_keeps_its_promises_when_any_call_fails() {
 fn a_migration_keeps_its_promises_when_any_call_fails() {
     every_call(&SUCCESS, Fault::Io);
     every_call(&SUCCESS, Fault::NoSpace { written: 5 });
+}
+
+#[test]
+fn a_rollback_copy_can_be_made_after_one_that_failed_half_way() {
+    let fs = machine();
+    let process = Process::start(&fs);
+    let held = hold(&process).expect("held");
+    let syncs = |call: &Call| matches!(call, Call::SyncDir { path } if path.ends_with(".migration/before"));
+    process.fs.fail_when(syncs, Fault::Io, Repeat::Once);
+    assert_eq!(code(held.copy(None)).map(drop), Err("IO_ERROR"));
+    let copy = held.copy(None).expect("copied");
+    let _ = held.discard(&copy).expect("discarded");
 }

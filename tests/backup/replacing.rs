@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use octoprompt_storage::engine::backup::Site;
+use octoprompt_storage::engine::cancel::Cancel;
 use octoprompt_storage::engine::fs::{self, Call, Fault, Fs, Repeat, SimFs};
 use octoprompt_storage::engine::{Database, Durability, Outcome, Result};
 
@@ -224,4 +225,18 @@ fn a_file_in_place_of_a_database_directory_is_named_and_nothing_is_changed() {
     assert_eq!((error.code(), error.outcome()), ("INVALID_ARGUMENT", Outcome::None), "{error}");
     assert!(slashed(&error).contains("/base/data/one"), "{error}");
     assert_eq!(fs.read_file("/base/data/one").as_deref(), Some(&b"a file"[..]));
+}
+
+#[test]
+fn a_restore_that_has_begun_to_replace_files_can_no_longer_be_cancelled() {
+    let fs = machine();
+    let (mut process, before) = changed(&fs);
+    let places = |call: &Call| matches!(call, Call::Rename { to, .. } if to.ends_with("notes.txt"));
+    let cancel = Cancel::default();
+    let (late, in_time) = (cancel.clone(), Arc::new(AtomicBool::new(true)));
+    let told = Arc::clone(&in_time);
+    process.fs.before(places, move || told.store(late.cancel(), Ordering::Relaxed));
+    cancel.scope(|| process.restore("one")).expect("restored");
+    assert!(!in_time.load(Ordering::Relaxed));
+    assert_eq!(process.see().expect("readable"), before);
 }

@@ -11,6 +11,7 @@ use octoprompt_storage::engine::{
     Transaction, Verdicts, Wait,
 };
 
+use crate::support::simulated::{checkpoint, machine, open, put};
 use crate::support::{Fixture, Handle, READ, record};
 
 fn asking() -> Arc<CollectionSpec> {
@@ -392,4 +393,16 @@ fn an_idle_database_checkpoints_the_file_that_a_read_adopted() {
     checkpoints.recv_timeout(Duration::from_secs(60)).expect("a checkpoint");
     let text = fs::read_to_string(fixture.path("items.json")).expect("a snapshot");
     assert_eq!(text, format!("{{\n\"1\":{}\n}}\n", record(1, "a")));
+}
+
+#[test]
+fn a_file_that_another_process_checkpoints_under_a_reader_needs_no_verdicts() {
+    let fs = machine();
+    let (writer, reading) = (open(&fs), fs.process());
+    put(&writer, "asked.json", 1, "stored");
+    let reader = open(&reading);
+    let opens = |call: &Call| matches!(call, Call::Open { path, .. } if path.ends_with("asked.json"));
+    reading.before(opens, move || checkpoint(&writer).expect("checkpointed"));
+    let found = reader.get(&asking(), &1.into(), READ);
+    assert!(matches!(found, Ok(Some(_))), "{:?}", found.map(drop));
 }

@@ -457,3 +457,18 @@ fn a_file_is_adopted_where_only_what_is_open_for_writing_can_be_synced() {
     assert_eq!(name(&open(&fs), "a.json", 1), Ok(Some("by hand".into())));
     assert_eq!(fs.faults(), 1);
 }
+
+#[test]
+fn a_new_journal_is_whole_after_a_power_loss_even_if_nothing_in_it_was_synced() {
+    let fs = machine();
+    let database = open(&fs);
+    // Its header does not fit into one sector.
+    (0..10).for_each(|number| put(&database, &format!("collection-{number}.json"), 1, "durable"));
+    checkpoint(&database).expect("checkpointed");
+    put(&database, "a.json", 1, "durable");
+    begin_generation(&fs, &database);
+    put_unsynced(&database, "a.json", 2, "not synced");
+    for lost in fs.snapshot().crash_states(100, 1) {
+        assert_eq!(name(&open(&lost), "a.json", 1), Ok(Some("durable".into())));
+    }
+}
