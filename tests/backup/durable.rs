@@ -1,13 +1,16 @@
 //! Files beside the databases after a power loss: those that a migration wrote, and those that it left alone.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Fs, OpenMode, Repeat, SimFs, Snapshot};
+use octoprompt_storage::engine::verify;
+use parking_lot::Mutex;
 
 use crate::crashes::RESTORE;
 use crate::holding::hold;
-use crate::world::{Process, change, code, directory, machine};
+use crate::world::{Process, change, code, directory, machine, no_wait};
 
 /// Writes a file without syncing it, as a migration may.
 fn write(fs: &SimFs, path: &str, bytes: &[u8]) {
@@ -153,6 +156,25 @@ fn no_journal_from_before_a_restore_returns_after_a_power_loss() {
         let names = lost.list_dir(&directory(number).join(".storage")).expect("a folder");
         assert_eq!(names.iter().filter(|name| name.starts_with("journal-")).count(), 1, "{names:?}");
     }
+}
+
+#[test]
+fn verifying_counts_nothing_of_the_journals_that_a_killed_restore_did_not_yet_remove() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    (RESTORE.prepare)(&mut process).expect("prepared");
+    let removes = |call: &Call| {
+        matches!(call, Call::RemoveFile { .. })
+            && call.path().starts_with("/base/other")
+            && call.name().starts_with("journal-")
+    };
+    let (restored, moment) = (fs.clone(), Arc::new(Mutex::new(None)));
+    let kept = Arc::clone(&moment);
+    process.fs.before(removes, move || *kept.lock() = Some(restored.snapshot()));
+    process.restore("one").expect("restored");
+    let fs = moment.lock().take().expect("a journal is removed").kill();
+    let report = verify(&fs.handle(), &directory(1), no_wait()).expect("verified");
+    assert_eq!(report.documents(), 1, "{report}");
 }
 
 #[test]

@@ -272,9 +272,11 @@ impl Reading {
                 problems.push(problem("it belongs to another database; remove it, or restore a backup"));
                 return None;
             }
-            // A deleted generation that a power loss brought back means nothing without those that followed it.
-            if state.position.generation + 1 != journal.generation
-                && iter::once(journal).chain(newer).any(|journal| journal.covered() >= header.seq)
+            // A journal without a predecessor begins the database anew, and a deleted generation that a power loss brought
+            // back means nothing without those that followed it.
+            if header.previous.is_none()
+                || (state.position.generation + 1 != journal.generation
+                    && iter::once(journal).chain(newer).any(|journal| journal.covered() >= header.seq))
             {
                 state.collections.clear();
                 self.journals.removals.clear();
