@@ -56,8 +56,7 @@ impl AttachedIndexes for ProjectIndexes {
             None => (name, None),
         };
         match project {
-            Some(project) if FILE_INDEXES.contains(&kind) => of_files(project, kind),
-            Some(_) => None,
+            Some(project) => of_files(project, kind),
             None => attached(collections::projects(), kind, name.to_owned()),
         }
     }

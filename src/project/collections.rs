@@ -27,9 +27,6 @@ pub const FILES_BY_EXTENSION: &str = "files_by_extension";
 /// All files by the root of their chain and their version.
 pub const FILES_BY_VERSION: &str = "files_by_version";
 
-/// From here on, JavaScript's numbers do not hold every whole number.
-const MAX_SAFE: f64 = 9_007_199_254_740_992.0;
-
 fn spec(name: &str, kind: IndexType, fields: &[&str], extractor: Extractor) -> Arc<IndexSpec> {
     let fields = fields.iter().map(|field| (*field).to_owned()).collect();
     // A sparse index cannot order all documents. Times are in every document, so leaving none out costs nothing.
@@ -170,10 +167,10 @@ fn of_chain(equal: &dyn Fn(&str) -> Option<IndexKey>) -> Option<Keys> {
         }
         // A missing version counts as the first.
         Some(_) => None,
-        // Roots are whole numbers.
+        // Roots are whole numbers, and so small that the next one is another number.
         None => Some(Keys::Between(
             IndexKey::tuple([IndexKey::Number(root)]),
-            IndexKey::tuple([IndexKey::number(root.get() + 1.0).filter(|_| root.get().abs() < MAX_SAFE)?]),
+            IndexKey::tuple([IndexKey::number(root.get() + 1.0)?]),
         )),
     }
 }

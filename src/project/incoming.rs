@@ -60,8 +60,9 @@ impl Files {
     pub fn complete(&self, database: &Database, incoming: Incoming) -> Result<Complete> {
         let Incoming { fields, spool } = incoming;
         if spool.len() < OWN_FILE {
+            // There is a member before the content: a path.
             let mut input = fields.strip_suffix(b"}").unwrap_or_default().to_vec();
-            input.extend_from_slice(if input.len() > 1 { b",\"content\":\"" } else { b"\"content\":\"" });
+            input.extend_from_slice(b",\"content\":\"");
             spool.read_into(&mut input)?;
             input.extend_from_slice(b"\"}");
             return Ok(Complete::Text(input));

@@ -89,10 +89,7 @@ pub fn append(
     extra: Option<&[u8]>,
 ) -> Result<Document> {
     let root = root_in(tx, files, id)?;
-    let (latest_id, latest) = match last_version(tx, files, root)? {
-        Some(latest) => latest,
-        None => (id, tx.get(&files.spec, &id.into())?.ok_or_else(|| missing(id))?),
-    };
+    let (latest_id, latest) = last_version(tx, files, root)?.ok_or_else(|| missing(id))?;
     let before = chain_of(&latest.text);
     let (new_id, now) = (tx.fresh_id(&files.spec)?, tx.now());
     let place = Chain {
@@ -137,8 +134,7 @@ pub fn revert(tx: &mut Transaction<'_>, files: &Files, id: u64, version: u64) ->
     let found = tx.query(&files.spec, FILES_BY_VERSION, |index| members(index, root, Some(version)))?;
     let gone = || Error::NotFound { what: "version", id: format!("{version} of file {id}") };
     let Some(found) = found.last() else {
-        let is_there = tx.contains(&files.spec, &id.into())? || last_version(tx, files, root)?.is_some();
-        return Err(if is_there { gone() } else { missing(id) });
+        return Err(if last_version(tx, files, root)?.is_some() { gone() } else { missing(id) });
     };
     let earlier = tx.get(&files.spec, found)?.ok_or_else(gone)?;
     let content = content_of(&earlier.text).unwrap_or(b"\"\"").to_vec();
