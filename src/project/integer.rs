@@ -102,9 +102,14 @@ mod tests {
 
     #[test]
     fn integers_are_normalized_to_plain_form() {
-        for (raw, expected) in
-            [("7", "7"), ("1e3", "1000"), ("7.0", "7"), ("-0", "0"), ("1.718e12", "1718000000000")]
-        {
+        for (raw, expected) in [
+            ("7", "7"),
+            ("1e2", "100"),
+            ("1e3", "1000"),
+            ("7.0", "7"),
+            ("-0", "0"),
+            ("1.718e12", "1718000000000"),
+        ] {
             let value = read_count(raw.as_bytes(), 0).unwrap();
             assert_eq!(plain(raw.as_bytes(), value).as_ref(), expected.as_bytes(), "{raw}");
         }

@@ -52,6 +52,12 @@ fn a_new_file_is_always_the_root_of_its_chain() {
 }
 
 #[test]
+fn a_chain_with_numbers_out_of_range_is_refused() {
+    let raw = br#"{"path":"a","content":"","created":1,"updated":1,"version":0,"prevId":2524608000001,"nextId":-1}"#;
+    assert_eq!(issues(stored_file("8", 3, raw)), ["version too_small", "prevId too_big", "nextId too_small"]);
+}
+
+#[test]
 fn every_invalid_field_gives_one_issue() {
     let input = json!({
         "path": "", "name": "", "extension": 1, "size": 1.5, "summary": 1, "summaryLastUpdated": "soon",

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::super::*;
 use super::value;
 use crate::engine::fs::OsFs;
-use crate::engine::{Database, DatabaseOptions, Durability, Part, ReadOptions};
+use crate::engine::{Database, DatabaseOptions, Durability, Part, ReadOptions, Transaction};
 
 struct World {
     _directory: tempfile::TempDir,
@@ -64,6 +64,21 @@ fn puts_see_earlier_puts_of_their_transaction() {
     let world = World::new();
     assert_eq!(world.put(["one", "one", "two"], false), [Put::Created, Put::Unchanged, Put::Changed]);
     assert_eq!(world.contents(), [(1, "one".into()), (2, "two".into())]);
+}
+
+#[test]
+fn of_several_files_or_projects_at_a_path_the_one_created_last_counts() {
+    let world = World::new();
+    let (files, input) = (world.files.clone(), br#"{"path":"a/b.ts","content":"one"}"#);
+    let two = move |tx: &mut Transaction<'_>| {
+        let again = project_store::create(tx, br#"{"name":"again","path":"/p"}"#)?;
+        files.create(tx, &[input[..].into(), input[..].into()], false)?;
+        Ok((again, project_store::at_path_or_new(tx, "/p", b"{}")?))
+    };
+    let (again, found) = world.database.write(Durability::Os, two).unwrap();
+    assert_eq!(found, (again, false));
+    assert_eq!(world.put(["two"], true), [Put::Changed]);
+    assert_eq!(world.contents(), [(1, "one".into()), (1, "two".into())]);
 }
 
 #[test]
