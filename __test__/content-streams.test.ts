@@ -3,7 +3,7 @@ import { open, readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
-import { caught, dataPath, filesPath, openFiles, runChild, until, withProject } from './support/index.js'
+import { caught, dataPath, fileRecord, filesPath, openFiles, runChild, until, withProject } from './support/index.js'
 import { watchedSignal } from './support/signals.js'
 import type { ProjectFileStorage } from '../index.js'
 
@@ -23,6 +23,9 @@ const spools = async (base: string) =>
 
 /** Characters of every width, and those that JSON escapes. */
 const mixed = 'plain "quoted" \\ back\n\t\u0001é€😀'.repeat(40_000)
+
+/** Longer than what is copied into a journal. */
+const LARGE = 'x'.repeat(5 << 20)
 
 test('a content is read as a stream of chunks', withFiles(async (files) => {
   const { id } = await files.create({ ...meta, content: mixed })
@@ -177,6 +180,34 @@ test('bytes that are not valid UTF-8 or end within a character are refused', wit
   }
   assert.deepEqual(await files.list(), [])
   await until('the spools to go', async () => (await spools(base)).length === 0)
+}))
+
+test('createFromStream refuses bad fields before it has read much', withFiles(async (files) => {
+  let pieces = 0
+  async function* long() {
+    for (; pieces < 10; pieces++) yield LARGE
+  }
+  assert.equal((await caught(files.createFromStream({ ...meta, path: '' }, long()))).code, 'VALIDATION_ERROR')
+  assert.ok(pieces < 10)
+}))
+
+test('a large content may have long fields and a size of its own', withFiles(async (files) => {
+  const fields = { ...meta, summary: 's'.repeat(100_000), size: 7 }
+  const { id } = await files.createFromStream(fields, [LARGE])
+  const { summary, size, content } = (await files.getById(id))!
+  assert.ok(summary === fields.summary && size === 7 && content === LARGE)
+}))
+
+test('a large content gets an id that no file has', withProject(async (storage, project) => {
+  const files = storage.getFileStorage(project.id)
+  const next = storage.generateId() + 1
+  const taken = Object.fromEntries(Array.from({ length: 3000 }, (_, n) => [next + n, fileRecord(next + n, project.id)]))
+  await files.writeAll(taken)
+  const { id } = await files.createFromStream(meta, [LARGE])
+  assert.ok(!(id in taken))
+  const { content, ...file } = (await files.getById(id))!
+  assert.deepEqual([file.id, file.size, content === LARGE], [id, LARGE.length, true])
+  assert.equal((await files.list({ includeContent: false })).length, 3001)
 }))
 
 test('an aborted createFromStream leaves nothing behind, even if its source never answers', withFiles(async (files, base) => {

@@ -53,6 +53,13 @@ describe('content comes back identical', () => {
     }))
   }
 
+  test('36 MB behind many shorter ones', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const [short, long] = ['a'.repeat(300_000), '€'.repeat(12 << 20)]
+    const created = await files.createMany([...Array(5).fill(short), long].map((content, n) => fileInput(`${n}`, content)))
+    assert.ok((await files.getById(created[5]!.id))?.content === long)
+  }))
+
   test('a Date comes back as its stored string from every call that accepts it', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const date = () => new Date(5) as unknown as string
