@@ -295,6 +295,7 @@ describe('the path from getEntityPath', () => {
     const storage = new Things({ basePath: base, entityPath: at(base) })
     put(at(base)(7))
     assert.equal(await storage.delete(7), false)
+    assert.equal(await storage.transaction((tx) => tx.delete(7)), false)
     assert.ok(existsSync(at(base)(7)))
     await storage.close()
   }))

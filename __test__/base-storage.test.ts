@@ -7,7 +7,7 @@ import {
   fileInput, fileRecord, filesPath, projectInput, projectRecord, projectsPath, readJson, withDirectory, withProject,
   withStorage,
 } from './support/index.js'
-import { Things } from './support/things.js'
+import { Things, thingSchema } from './support/things.js'
 import type { Thing } from './support/things.js'
 
 describe('the classes', () => {
@@ -84,6 +84,18 @@ describe('update', () => {
     assert.equal(deleted, true)
     assert.equal(await storage.getById(id), null)
   }))
+
+  test('does not bring back an entity that another instance deletes while the schema checks it', withDirectory(async ({ base }) => {
+    const { validate, ...about } = thingSchema['~standard']
+    let meanwhile: () => Promise<unknown> = async () => {}
+    const schema = { '~standard': { ...about, validate: async (value: unknown) => (await meanwhile(), validate(value)) } }
+    const [things, other] = [new Things({ basePath: base, schema }), new Things({ basePath: base })]
+    const { id } = await things.create({ name: 'a' })
+    meanwhile = () => other.delete(id)
+    assert.equal(await things.update(id, { name: 'b' }), null)
+    assert.deepEqual(await things.list(), [])
+    await Promise.all([things.close(), other.close()])
+  }))
 })
 
 describe('readAll and writeAll', () => {
@@ -157,22 +169,26 @@ describe("an entity of a BaseStorage subclass", () => {
     assert.equal((await things.create({ name: 'a', id: 'mine' } as any)).id, 'mine')
   }))
 
-  test('keeps what lies at its path after it is created again, even after a crash', withThings(async (things, base) => {
-    const place = join(base, 'own', 'mine')
-    await mkdir(dirname(place))
-    for (const content of ['old', 'new']) {
-      await things.create({ name: 'a', id: 'mine' } as any)
-      await writeFile(place, content)
-      if (content === 'old') await things.delete('mine' as any)
-    }
-    // What a crash would leave at this moment.
-    const crashed = join(base, 'crashed')
-    for (const name of ['data', 'own']) await cp(join(base, name), join(crashed, name), { recursive: true })
-    const again = new Things({ basePath: crashed, schema: any })
-    assert.equal((await again.list()).length, 1)
-    await again.close()
-    assert.equal(await readFile(join(crashed, 'own', 'mine'), 'utf8'), 'new')
-  }))
+  for (const where of ['', ' in a transaction']) {
+    test(`keeps what lies at its path after it is created again${where}, even after a crash`, withThings(async (things, base) => {
+      const entity = { name: 'a', id: 'mine' } as any
+      const create = () => (where === '' ? things.create(entity) : things.transaction((tx) => tx.create(entity)))
+      const place = join(base, 'own', 'mine')
+      await mkdir(dirname(place))
+      for (const content of ['old', 'new']) {
+        await create()
+        await writeFile(place, content)
+        if (content === 'old') await things.delete('mine' as any)
+      }
+      // What a crash would leave at this moment.
+      const crashed = join(base, 'crashed')
+      for (const name of ['data', 'own']) await cp(join(base, name), join(crashed, name), { recursive: true })
+      const again = new Things({ basePath: crashed, schema: any })
+      assert.equal((await again.list()).length, 1)
+      await again.close()
+      assert.equal(await readFile(join(crashed, 'own', 'mine'), 'utf8'), 'new')
+    }))
+  }
 })
 
 describe('the cache', () => {
@@ -267,8 +283,7 @@ describe('the cache', () => {
   test('holds nothing when it is disabled', withDirectory(async ({ open }) => {
     const storage = open({ cacheEnabled: false })
     const project = await storage.create(projectInput())
-    assert.deepEqual(await storage.getById(project.id), project)
-    assert.deepEqual(await storage.getById(project.id), project)
+    for (let n = 0; n < 2; n++) assert.deepEqual([await storage.getById(project.id), await storage.list()], [project, [project]])
     const { enabled, size, hits } = storage.getCacheStats()
     assert.deepEqual({ enabled, size, hits }, { enabled: false, size: 0, hits: 0 })
   }))

@@ -167,6 +167,18 @@ test('a transaction whose callback threw rejects further steps with CLOSED', wit
   assert.deepEqual(await things.list(), [])
 }))
 
+test('a transaction that changes nothing runs again if what it read has changed', withThings(async (things) => {
+  const { id } = await things.create({ name: 'a' })
+  let runs = 0
+  const size = await things.transaction(async (tx) => {
+    const read = await tx.getById(id)
+    runs += 1
+    if (runs === 1) await things.update(id, { size: 2 })
+    return read!.size
+  })
+  assert.deepEqual([runs, size], [2, 2])
+}))
+
 test('a transaction that had to wait leaves no timer behind', withThings(async (things) => {
   // Bun does not count timers.
   const timers = () => process.getActiveResourcesInfo?.().filter((name) => name === 'Timeout').length ?? 0
