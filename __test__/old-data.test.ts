@@ -28,6 +28,11 @@ describe('data of the old package', () => {
     }
   }))
 
+  test('belongs to the project beside whose files it lies if it does not say so', withOldData(async ({ base, open }) => {
+    await edit(filesPath(base, SAMPLE), (map) => void delete map[GREET]!.projectId)
+    assert.equal((await open().readProjectFile(SAMPLE, GREET))?.projectId, SAMPLE)
+  }))
+
   test('is found through the indexes', withOldData(async ({ open }) => {
     const storage = open()
     const ids = (found: { id: number }[]) => found.map(({ id }) => id)
@@ -130,6 +135,16 @@ describe('stored values', () => {
     await storage.close()
     const project = (await readJson(projectsPath(base)))[SAMPLE]
     assert.deepEqual([project?.starred, project?.description], [{ by: ['me'] }, 'x'])
+  }))
+
+  test('survive a whole map, even in unknown fields that the map lacks', withOldData(async ({ base, open }) => {
+    await edit(projectsPath(base), (map) => Object.assign(map[SAMPLE]!, { starred: { by: ['me'] } }))
+    const storage = open()
+    const { starred: _, ...project } = (await storage.readProjects())[SAMPLE] as any
+    await storage.writeProjects({ ...await storage.readProjects(), [SAMPLE]: { ...project, description: 'x' } })
+    await storage.close()
+    const stored = (await readJson(projectsPath(base)))[SAMPLE]
+    assert.deepEqual([stored?.starred, stored?.description], [{ by: ['me'] }, 'x'])
   }))
 
   test('are read from any valid JSON layout', withOldData(async ({ base, open }) => {

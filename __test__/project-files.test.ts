@@ -135,6 +135,25 @@ describe('update', () => {
     assert.deepEqual([other!.name, other!.extension], ['own', '.own'])
   }))
 
+  test('of the content derives of size and checksum what the patch does not give', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const { id } = await files.create(fileInput('a', 'old'))
+    const derived = (await files.update(id, { content: 'zwölf' }))!.checksum
+    for (const [given, size, checksum] of [[{ checksum: 'mine' }, 6, 'mine'], [{ size: 9 }, 9, derived]] as const) {
+      await files.update(id, { content: 'other' })
+      const updated = await files.update(id, { content: 'zwölf', ...given })
+      assert.deepEqual([updated!.size, updated!.checksum], [size, checksum])
+    }
+  }))
+
+  test('never sets the time of the last change back, nor does a new version', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const updated = Date.now() + 3_600_000
+    await files.writeAll({ 1: fileRecord(1, project.id, { updated }) })
+    assert.equal((await files.update(1, { summary: 's' }))?.updated, updated)
+    assert.equal((await files.createVersion(1, 'v2')).updated, updated)
+  }))
+
   test('ignores the fields of the chain', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const file = await files.create(fileInput('a.ts'))
@@ -190,17 +209,20 @@ describe('bulk calls', () => {
     }
   }))
 
-  test('update of a missing file returns null, whatever the patch', withProject(async (storage, project) => {
+  test('update of a missing file returns null for any patch that is valid', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     for (const patch of [{ summary: 's' }, { content: 'c' }]) assert.equal(await files.update(4711, patch), null)
+    assert.equal((await caught(files.update(4711, { path: '' }))).code, 'VALIDATION_ERROR')
   }))
 
-  test('updateMany with a bad patch changes none', withProject(async (storage, project) => {
+  test('updateMany with bad patches changes none and says where each is', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
-    const [a, b] = await files.createMany([fileInput('a'), fileInput('b')])
-    const changes = [{ id: a!.id, data: { summary: 's' } }, { id: b!.id, data: { content: 5 } as any }]
-    await assert.rejects(files.updateMany(changes), { code: 'VALIDATION_ERROR' })
-    assert.equal((await files.getById(a!.id))?.summary, null)
+    const created = await files.createMany(['a', 'b', 'c'].map((path) => fileInput(path)))
+    const patches: any[] = [{ path: '' }, { summary: 's' }, { name: 5, content: 5 }]
+    const error = await caught(files.updateMany(patches.map((data, at) => ({ id: created[at]!.id, data }))))
+    const places = [[0, 'data', 'path'], [2, 'data', 'name'], [2, 'data', 'content']]
+    assert.deepEqual([error.code, error.issues.map(({ path }: any) => path)], ['VALIDATION_ERROR', places])
+    assert.equal((await files.getById(created[1]!.id))?.summary, null)
   }))
 
   test('deleteMany removes those that exist and counts them', withProject(async (storage, project) => {
@@ -228,13 +250,16 @@ describe('queries', () => {
     const files = storage.getFileStorage(project.id)
     assert.equal((await files.getByPath('src/z.ts'))?.version, 2)
     assert.equal(await files.getByPath('src/Z.ts'), null)
+    const again = await files.create(fileInput('src/z.ts', 'created later'))
+    assert.deepEqual(await files.getByPath('src/z.ts'), again)
   }))
 
   test('getByExtension gives latest versions by path, with and without the dot', seeded(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
-    await files.create(fileInput('src/0.ts'))
+    // With the quotes that it has in JSON, a path would come after those that it begins.
+    await files.createMany(['src/z.ts!.ts', 'src/0.ts'].map((path) => fileInput(path)))
     const found = await files.getByExtension('.ts')
-    assert.deepEqual(found.map(({ path, version }) => [path, version]), [['src/0.ts', 1], ['src/a.ts', 1], ['src/z.ts', 2]])
+    assert.deepEqual(found.map(({ path, version }) => [path, version]), [['src/0.ts', 1], ['src/a.ts', 1], ['src/z.ts', 2], ['src/z.ts!.ts', 1]])
     assert.deepEqual(await files.getByExtension('ts'), found)
     assert.deepEqual(await files.getByExtension('rs'), [])
   }))

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { access, readdir } from 'node:fs/promises'
+import { access, mkdir, readdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { ProjectStorageV2 } from '../index.js'
 import { caught, fileInput, filesPath, projectInput, projectRecord, withProject, withStorage } from './support/index.js'
@@ -95,6 +96,7 @@ describe('update', () => {
 
   test('returns null for a missing id and creates nothing', withStorage(async (storage) => {
     assert.equal(await storage.update(5, { name: 'b' }), null)
+    assert.equal((await caught(storage.update(5, { name: '' }))).code, 'VALIDATION_ERROR')
     assert.deepEqual(await storage.list(), [])
   }))
 
@@ -126,10 +128,13 @@ describe('delete', () => {
 
   test("removes the project's files", withProject(async (storage, project, { base, open }) => {
     await storage.addFile(project.id, fileInput('a.ts'))
+    const directory = dirname(filesPath(base, project.id))
+    await mkdir(directory, { recursive: true })
+    await writeFile(join(directory, 'notes.txt'), 'beside the files')
     await storage.delete(project.id)
     assert.deepEqual(await storage.getProjectFiles(project.id), [])
     await storage.close()
-    await assert.rejects(access(filesPath(base, project.id)), { code: 'ENOENT' })
+    await assert.rejects(access(directory), { code: 'ENOENT' })
     assert.deepEqual(await open().readProjectFiles(project.id), {})
   }))
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, test } from 'node:test'
 import type { ProjectFile, ProjectFileStorage } from '../index.js'
-import { caught, fileInput, withProject, withStorage } from './support/index.js'
+import { caught, fileInput, fileRecord, withProject, withStorage } from './support/index.js'
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 
@@ -47,6 +47,13 @@ describe('createVersion', () => {
     const versions = await files.getVersions(first!.id)
     assertChain(versions, [1, 2, 3, 4])
     assert.deepEqual(versions.map(({ content }) => content), ['v1', 'v2', 'v3', 'v4'])
+  }))
+
+  test('counts as a change of the version before', withProject(async (storage, { id }) => {
+    const files = storage.getFileStorage(id)
+    const { updated } = (await files.writeAll({ 1: fileRecord(1, id) }))[1]!
+    await files.createVersion(1, 'v2')
+    assert.ok((await files.getById(1))!.updated > updated)
   }))
 
   test('accepts further fields', withFiles(async (files) => {
@@ -135,6 +142,15 @@ describe('reading versions', () => {
     assert.equal(await files.getVersion(first!.id, 0), null)
   }))
 
+  test('with a number that two files of the chain have returns the one with the higher id, as a revert does', withProject(async (storage, { id }) => {
+    const files = storage.getFileStorage(id)
+    const second = { version: 2, originalFileId: 1, prevId: 1 }
+    const map = { 1: fileRecord(1, id, { nextId: 2, isLatest: false }), 2: fileRecord(2, id, { ...second, content: 'a' }), 3: fileRecord(3, id, { ...second, content: 'b' }) }
+    await files.writeAll(map)
+    assert.equal((await files.getVersion(1, 2))?.id, 3)
+    assert.equal((await files.revertToVersion(1, 2)).content, 'b')
+  }))
+
   test('keeps chains at one path apart', withFiles(async (files) => {
     const [a] = await chainOf(files, 2)
     const [b] = await chainOf(files, 3)
@@ -166,6 +182,16 @@ describe('revertToVersion', () => {
 })
 
 describe('deleting a version', () => {
+  test('links the others in the order of their numbers, whatever their ids', withProject(async (storage, { id }) => {
+    const files = storage.getFileStorage(id)
+    const chain = [9, 5, 7, 3].map((own, at, ids) => fileRecord(own, id, {
+      version: at + 1, prevId: ids[at - 1] ?? null, nextId: ids[at + 1] ?? null, isLatest: at === 3, originalFileId: at === 0 ? null : 9,
+    }))
+    await files.writeAll(Object.fromEntries(chain.map((file) => [file.id, file])))
+    await files.delete(5)
+    assertChain(await files.getVersions(9), [1, 3, 4])
+  }))
+
   test('in the middle links its neighbours and keeps their numbers', withFiles(async (files) => {
     const [, second, third] = await chainOf(files, 3)
     await files.delete(second!.id)
