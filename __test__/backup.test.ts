@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, rmSync } from 'node:fs'
-import { mkdir, readFile, readdir, rm, symlink, unlink, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readFile, readdir, rm, symlink, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { ManagerContext } from './support/migrations.js'
-import { caught, fileInput, projectInput, readJson, runChild } from './support/index.js'
+import { caught, dataPath, fileInput, projectInput, readJson, runChild, warningOf } from './support/index.js'
 import { dataOf, fingerprint, lay, withManagers, write } from './support/migrations.js'
 import { watchedSignal } from './support/signals.js'
 
@@ -155,6 +155,16 @@ describe('a backup', () => {
     assert.deepEqual(lines, [
       `info: backed up to ${made[0]}`, `info: backed up to ${made[1]}`, 'info: removed the backup a', 'info: restored b',
     ])
+  }))
+
+  test('passes on the warnings of the databases', withManagers(async ({ base, manage, open }) => {
+    const storage = open()
+    await storage.create(projectInput())
+    await storage.close()
+    const folder = join(dataPath(base), '.storage')
+    const journal = (await readdir(folder)).filter((name) => name.startsWith('journal-')).sort().at(-1)!
+    await appendFile(join(folder, journal), '["half a line')
+    await warningOf('TAIL_CUT', () => manage().backup('one'))
   }))
 
   test('is not made if it is aborted while it waits for another', withData(async ({ manage }) => {

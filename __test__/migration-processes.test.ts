@@ -82,6 +82,17 @@ describe('while another process migrates', () => {
     assert.match(line, new RegExp(`^waiting at most 30 s for ${named(other.pid)} to release .+lock$`))
   }))
 
+  test('a backup that waits for it logs so, and is not made if it is then aborted', withManagers(async ({ base, manage }) => {
+    const other = await holder(base, 'wait')
+    const lines: string[] = []
+    const controller = new AbortController()
+    const manager = manage({ logger: (line) => { lines.push(line); controller.abort() } })
+    assert.equal((await caught(manager.backup('one', { signal: controller.signal }))).code, 'ABORTED')
+    assert.match(lines.join(), new RegExp(`^waiting at most 30 s for ${named(other.pid)} to release .+lock$`))
+    await other.goOn()
+    assert.deepEqual(await manager.listBackups(), [])
+  }))
+
   test('migrate fails after lockTimeout, naming the process and how long it has held the lock', withManagers(async ({ base, manage }) => {
     const other = await holder(base, 'wait')
     const manager = manage({ lockTimeout: 50 })
