@@ -267,6 +267,14 @@ test('a feed has what happens from its call on, even if its own opening must ado
   assert.deepEqual([(await next(changes)).kind, (await next(changes)).kind], ['reset', 'change'])
 }))
 
+test('a feed begins with an edit that nothing has read yet', withThings(async (things, base) => {
+  await things.create({ name: 'a' })
+  await things.close()
+  await writeFile(join(base, 'data', 'things.json'), JSON.stringify({ 7: thing(7) }))
+  await using again = new Things({ basePath: base })
+  assert.equal((await next(again.changes())).kind, 'reset')
+}))
+
 test('each listener gets its own event object for a reset', withDirectory(({ base }) => alive(async () => {
   const things = new Things({ basePath: base, cacheTTL: 1 })
   const told: Change<number>[] = []

@@ -253,7 +253,8 @@ describe('octoprompt-storage:checkpoint', () => {
     await storage.create(projectInput())
     const { message } = await warningOf('CHECKPOINT_FAILED', () => rm(dataPath(base), { recursive: true }))
     assert.deepEqual([/were removed/.test(message), /journal/.test(message)], [true, false], message)
-    assert.equal((await caught(storage.close())).code, 'IO_ERROR')
+    const { code, errno, path } = await caught(storage.close())
+    assert.deepEqual([code, errno, path], ['IO_ERROR', 'ESTALE', dataPath(base)])
   }))
 })
 

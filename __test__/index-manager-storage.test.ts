@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
 import { describe, test } from 'node:test'
 import { IndexManager } from '../index.js'
 import type { Project, ProjectStorageV2 } from '../index.js'
-import { caught, fileInput, projectInput, withDirectory, withOldData } from './support/index.js'
+import { caught, fileInput, filesPath, projectInput, withDirectory, withOldData } from './support/index.js'
 
 const STORAGE = 'data/project_storage'
 
@@ -100,6 +101,20 @@ describe('the built-in indexes of a project storage', () => {
     assert.ok((await indexes.getIndexStats('projects_by_name'))!.stats.updated > before)
     assert.deepEqual(await indexes.query(name, 'a.ts'), [file.id])
     assert.deepEqual(await storage.findByName('Red Apple'), [project])
+  }))
+
+  test('are rebuilt by rebuildIndexes although one file is damaged, which it reports', withDirectory(async ({ base, open }) => {
+    const before = open()
+    const [damaged, sound] = [await before.create(projectInput('damaged')), await before.create(projectInput('sound'))]
+    for (const { id } of [damaged, sound]) await before.addFile(id, fileInput('a.ts'))
+    await before.close()
+    await writeFile(filesPath(base, damaged.id), '')
+    await using indexes = new IndexManager(base, STORAGE)
+    const updated = async () => (await indexes.getIndexStats(`files_by_path@${sound.id}`))!.stats.updated.getTime()
+    const first = await updated()
+    while (Date.now() <= first) await new Promise((resolve) => setImmediate(resolve))
+    assert.equal((await caught(open().rebuildIndexes())).code, 'CORRUPT_DATA')
+    assert.ok((await updated()) > first)
   }))
 
   test('cover the data of the old package', withOldData(async ({ base, open }) => {
