@@ -225,6 +225,8 @@ describe('queries', () => {
     await storage.writeProjects(three)
     assert.deepEqual(ids(await storage.getRecent()), [20, 10, 30])
     assert.deepEqual(ids(await storage.getRecent(2)), [20, 10])
+    await storage.update(30, { description: 'changed last' })
+    assert.deepEqual(ids(await storage.getRecent()), [30, 20, 10])
     assert.deepEqual(await storage.getRecent(0), [])
     assert.equal((await caught(storage.getRecent(-1))).code, 'INVALID_ARGUMENT')
   }))
