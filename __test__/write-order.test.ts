@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { z } from 'zod'
 import { caught, fileInput, until, withDirectory, withProject } from './support/index.js'
 import { Things, thing, thingSchema } from './support/things.js'
 import type { ThingOptions } from './support/things.js'
@@ -15,15 +16,18 @@ const withThings = (work: (things: Things) => Promise<void>, options: Partial<Th
   })
 
 /** A schema that holds some values until its gate is opened; every other value passes at once. */
-function gated(isHeld: (value: { name?: string }) => boolean) {
+function gated(isHeld: (value: { name?: string }) => boolean, schema = thingSchema) {
   let open = () => {}
   const gate = new Promise<void>((resolve) => (open = resolve))
   const validate = async (value: unknown) => {
     if (isHeld(value as { name?: string })) await gate
-    return thingSchema['~standard'].validate(value)
+    return schema['~standard'].validate(value)
   }
   return { open, schema: { '~standard': { version: 1, vendor: 'test', validate } } }
 }
+
+/** For things whose ids are strings. */
+const named: typeof thingSchema = z.looseObject({ id: z.string(), name: z.string().min(1) }) as never
 
 /** Waits for turns of the event loop, in which anything that needs no trigger would continue. */
 async function turns(count: number) {
@@ -75,6 +79,26 @@ describe('unawaited writes take effect in the order of their calls', () => {
     assert.equal((await things.getById(7))?.name, 'second')
     await things.close()
   }))
+
+  for (const [what, end] of [
+    ['fails', (things: Things) => things.create({ id: 'a', name: '' } as never)],
+    ['is aborted', (things: Things, signal: AbortSignal) => things.update('a' as never, {}, { signal })],
+  ] as const) {
+    const creating = gated(({ name }) => name === 'first', named)
+    test(`an update after the creation of its entity, with a write in between that ${what}`, withThings(async (things) => {
+      await things.list()
+      const controller = new AbortController()
+      const created = things.create({ id: 'a', name: 'first' } as never)
+      const ended = caught(end(things, controller.signal))
+      const updated = things.update('a' as never, { name: 'last' })
+      controller.abort()
+      await ended
+      await turns(20)
+      creating.open()
+      await created
+      assert.equal((await updated)?.name, 'last')
+    }, { schema: creating.schema }))
+  }
 
   for (const cacheEnabled of [true, false]) {
     test(`updates of one entity, cache ${cacheEnabled ? 'on' : 'off'}`, withThings(async (things) => {

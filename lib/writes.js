@@ -70,7 +70,9 @@ class Writes {
   perform(key, work) {
     const place = this.#order.take()
     const earlier = this.#earlier(key)
-    const end = new Promise((resolve) => (place.onPassed = resolve))
+    const passed = new Promise((resolve) => (place.onPassed = resolve))
+    // A write that fails or is aborted before the earlier ones have ended does not end before them.
+    const end = earlier.then(() => passed)
     // A write without a key can only be waited for together with all others.
     const name = key ?? place
     this.#ends.set(name, end)
