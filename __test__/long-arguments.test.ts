@@ -1,12 +1,12 @@
 // Many records are passed a slice at a time, and the event loop turns between the slices. What is stored is what the records
 // were at the time of the call.
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { IndexManager } from '../index.js'
 import type { ProjectFile } from '../index.js'
-import { fileInput, fileRecord, projectRecord, withDirectory, withProject } from './support/index.js'
+import { caught, fileInput, fileRecord, projectRecord, withDirectory, withProject } from './support/index.js'
 import { Things, type Thing } from './support/things.js'
 import { turnsOf } from './support/turns.js'
 
@@ -122,6 +122,54 @@ test('the event loop turns while the paths of many entities are asked for', with
   assert.equal(turns.length, 2 * COUNT)
   assert.ok(new Set(turns).size >= (2 * COUNT) / SLICE, String(new Set(turns).size))
 }))
+
+describe('no record is kept once a call has ended', () => {
+  /** Returns how many calls have passed records, and how many of them keep these, once something has run. */
+  async function passedAndKept(run: () => Promise<unknown>) {
+    const { append, release } = NativeRecords.prototype
+    const [passed, kept] = [new Set(), new Set()]
+    NativeRecords.prototype.append = function (...slice: unknown[]) {
+      for (const set of [passed, kept]) set.add(this)
+      return append.apply(this, slice)
+    }
+    NativeRecords.prototype.release = function () {
+      kept.delete(this)
+      release.call(this)
+    }
+    try {
+      await run()
+    } finally {
+      Object.assign(NativeRecords.prototype, { append, release })
+    }
+    return [passed.size, kept.size]
+  }
+
+  test('that creates files, or fails to', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    assert.deepEqual(await passedAndKept(() => files.createMany(inputs())), [1, 0])
+    assert.deepEqual(await passedAndKept(() => caught(files.createMany([{} as never]))), [1, 0])
+  }))
+
+  test('that is aborted while it hands over, or while it waits for its turn', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const kept = await passedAndKept(async () => {
+      const control = new AbortController()
+      const calls = [files.createMany(inputs(), control), files.createMany(inputs(), control)].map(caught)
+      setImmediate(() => control.abort())
+      assert.deepEqual((await Promise.all(calls)).map(({ code }) => code), ['ABORTED', 'ABORTED'])
+    })
+    assert.deepEqual(kept, [2, 0])
+  }))
+
+  test('that adopts a file or writes a map', withDirectory(async ({ base }) => {
+    await mkdir(join(base, 'data'))
+    await writeFile(join(base, 'data', 'things.json'), JSON.stringify(things()))
+    const storage = new Things({ basePath: base })
+    assert.deepEqual(await passedAndKept(() => storage.list()), [1, 0])
+    assert.deepEqual(await passedAndKept(() => storage.writeAll(things())), [1, 0])
+    await storage.close()
+  }))
+})
 
 test('a few records are handed over in the turn of the call', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)

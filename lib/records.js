@@ -70,8 +70,13 @@ class Records {
     try {
       return await answer
     } finally {
-      if (!this.isReused) this.native.release()
+      this.abandon()
     }
+  }
+
+  /** Releases the records, unless other calls use them. */
+  abandon() {
+    if (!this.isReused) this.native.release()
   }
 }
 
@@ -87,6 +92,7 @@ function attemptOf(run, { start, given, otherwise }, signal) {
     prepare: given.isComplete ? undefined : () => given.complete(signal),
     start: () => given.during(run(start)),
     otherwise: otherwise && (() => attemptOf(run, otherwise(), signal)),
+    abandon: () => given.abandon(),
   }
 }
 

@@ -34,8 +34,9 @@ class Writes {
    * Begins a write once all writes that were called earlier have begun, which usually means at once. A write that already
    * has a place begins `within` it.
    *
-   * @param attempt `{ start, prepare, otherwise }`: with `prepare`, the write begins once that is done; with `otherwise`, if
-   *   the answer is null, the attempt that it returns follows in the same place
+   * @param attempt `{ start, prepare, otherwise, abandon }`: with `prepare`, the write begins once that is done; with
+   *   `otherwise`, if the answer is null, the attempt that it returns follows in the same place; `abandon` is called if the
+   *   turn of the write never comes
    */
   begin(attempt, signal, within) {
     // A write that is refused takes no place.
@@ -46,7 +47,12 @@ class Writes {
 
   async #inPlace(place, attempt, signal) {
     try {
-      await place.enter(signal)
+      try {
+        await place.enter(signal)
+      } catch (error) {
+        attempt.abandon?.()
+        throw error
+      }
       for (;;) {
         await attempt.prepare?.()
         const answer = attempt.start()
