@@ -57,6 +57,20 @@ describe('close waits for the calls made before it:', () => {
     async (things, id) => assert.equal((await things.getById(id))?.size, 5),
   ))
 
+  test('a write that a withLock callback leaves behind', closingAfter(async (things) => {
+    let left: Promise<unknown> | undefined
+    await things.protectedCalls().withLock('key', async () => {
+      await new Promise((resolve) => setImmediate(resolve))
+      left = things.create({ name: 'second' })
+    })
+    await left
+  }, count(2), { schema: slow }))
+  test('a create beside one that fails', closingAfter(
+    (things) => Promise.all([caught(things.create({ name: '' })), things.create({ name: 'second' })]),
+    count(2),
+    { schema: slow },
+  ))
+
   test('writeValidatedJson with a slow schema', withDirectory(async ({ base }) => {
     const things = new Things({ basePath: base, schema: slow })
     const file = join(base, 'data', 'extra.json')
