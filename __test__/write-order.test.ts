@@ -5,6 +5,8 @@ import { caught, fileInput, until, withDirectory, withProject } from './support/
 import { Things, thing, thingSchema } from './support/things.js'
 import type { ThingOptions } from './support/things.js'
 
+const { NativeCollection } = require('../binding.js')
+
 const withThings = (work: (things: Things) => Promise<void>, options: Partial<ThingOptions> = {}) =>
   withDirectory(async ({ base }) => {
     const things = new Things({ basePath: base, durability: 'os', ...options })
@@ -168,6 +170,22 @@ describe('unawaited writes take effect in the order of their calls', () => {
     assert.deepEqual((await things.list()).map((found) => found.id), [id])
   }))
 })
+
+test('a write begins before the earlier ones are answered', withThings(async (things) => {
+  await things.list()
+  const { insert } = NativeCollection.prototype
+  const seen: string[] = []
+  NativeCollection.prototype.insert = function (...args: unknown[]) {
+    seen.push('begun')
+    return insert.apply(this, args)
+  }
+  try {
+    await Promise.all(['a', 'b', 'c'].map((name) => things.create({ name }).then(() => seen.push('answered'))))
+  } finally {
+    NativeCollection.prototype.insert = insert
+  }
+  assert.deepEqual(seen, ['begun', 'begun', 'begun', 'answered', 'answered', 'answered'])
+}))
 
 test('a write waits for an earlier one even if lockTimeout is huge', withThings(async (things) => {
   const first = things.create({ name: 'first' })
