@@ -73,6 +73,22 @@ describe('unawaited writes take effect in the order of their calls', () => {
     await Promise.all([things.close(), other.close()])
   }))
 
+  test('a creation after an update that is retried', withDirectory(async ({ base }) => {
+    const other = new Things({ basePath: base, schema: named })
+    const validate = async (value: { id: string; name: string }) => {
+      if (value.name === 'first') await other.delete(value.id as never)
+      return named['~standard'].validate(value)
+    }
+    const things = new Things({ basePath: base, schema: { '~standard': { version: 1, vendor: 'test', validate } } })
+    for (let round = 0; round < 20; round += 1) {
+      const id = `${round}` as never
+      await other.create({ id, name: 'first' })
+      const [updated] = await Promise.all([things.update(id, { size: 7 }), things.create({ id, name: 'second' })])
+      assert.deepEqual([updated, (await things.getById(id))?.size], [null, undefined])
+    }
+    await Promise.all([things.close(), other.close()])
+  }))
+
   test('an update after the whole map that adds its entity', withDirectory(async ({ base }) => {
     const schema = { '~standard': { version: 1, vendor: 'test', validate: async (value: unknown) => (await turns(3), thingSchema['~standard'].validate(value)) } }
     const things = new Things({ basePath: base, schema })
