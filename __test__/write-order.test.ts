@@ -82,8 +82,8 @@ describe('unawaited writes take effect in the order of their calls', () => {
     const things = new Things({ basePath: base, schema: { '~standard': { version: 1, vendor: 'test', validate } } })
     for (let round = 0; round < 20; round += 1) {
       const id = `${round}` as never
-      await other.create({ id, name: 'first' })
-      const [updated] = await Promise.all([things.update(id, { size: 7 }), things.create({ id, name: 'second' })])
+      await other.create({ id, name: 'first' } as never)
+      const [updated] = await Promise.all([things.update(id, { size: 7 }), things.create({ id, name: 'second' } as never)])
       assert.deepEqual([updated, (await things.getById(id))?.size], [null, undefined])
     }
     await Promise.all([things.close(), other.close()])
