@@ -1,7 +1,7 @@
 // What is kept between calls is bounded, whatever is read.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { fileInput, fileRecord, projectInput, runChild, withDirectory, withStorage } from './support/index.js'
+import { fileInput, fileRecord, projectInput, runChild, warm, withDirectory, withProject, withStorage } from './support/index.js'
 
 interface Entry { collection: { drop(entry: Entry): void }; size: number; used: boolean }
 interface KeptEntries { size: number; raise(most: number): void; add(entry: Entry): void; remove(entry: Entry): void }
@@ -9,6 +9,8 @@ const { isKept, KeptEntries } = require('../lib/kept-entries.js') as {
   isKept(size: number): boolean
   KeptEntries: new () => KeptEntries
 }
+const { documents } = require('../lib/base-storage.js')
+const { objectsOfEngine } = require('../lib/objects.js')
 
 /** Returns the size of the largest object that is kept. */
 function largest() {
@@ -58,6 +60,19 @@ describe('the cached objects of all databases', () => {
     assert.deepEqual(dropped, ['second', 'third'])
   }))
 })
+
+test('a cached list of which a document changed is counted with its present size', withProject(async (storage, project) => {
+  const files = storage.getFileStorage(project.id)
+  const { id } = await files.create(fileInput('a', ''))
+  await files.create(fileInput('b'))
+  const sizes = []
+  for (const length of [1, 5000, 70, 200_000]) {
+    await files.update(id, { content: 'x'.repeat(length) })
+    await warm(() => files.list())
+    sizes.push(objectsOfEngine((files as any)[documents].engine()).entries.held - length)
+  }
+  assert.deepEqual(new Set(sizes).size, 1, sizes.join())
+}))
 
 /** Runs the reads of `hoarder.mjs` in a process with a small heap, which only Node can limit. */
 const inSmallHeap = (work: string) => withDirectory(async ({ base }) => {
