@@ -179,6 +179,19 @@ describe('a cached list', () => {
     }
   }))
 
+  test('is not kept if a write came in between while its pieces arrived and the database was opened', withProject(async (storage, project, { open }) => {
+    const created = await storage.getFileStorage(project.id).createMany(Array.from({ length: 24 }, (_, n) => fileInput(`f${n}`, 'x'.repeat(1_000_000))))
+    const { id } = created.at(-1)!
+    await storage.close()
+    for (let round = 0; round < 8; round++) {
+      const own = open()
+      const files = own.getFileStorage(project.id)
+      await Promise.all([files.list(), files.update(id, { summary: `round ${round}` })])
+      assert.equal((await files.list()).at(-1)?.summary, `round ${round}`)
+      await own.close()
+    }
+  }))
+
   test('loses nothing if a write comes in between while other changes are read', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const created = await files.createMany(Array.from({ length: 8 }, (_, n) => fileInput(`f${n}`, 'x'.repeat(1_000_000))))

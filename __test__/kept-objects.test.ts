@@ -291,6 +291,16 @@ describe('a cached list', () => {
     assert.deepEqual([after.hits, after.misses, after.size], [hits + 1, misses, size])
   }))
 
+  test('is read again rather than updated after many changes', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const created = await files.createMany(Array.from({ length: 200 }, (_, n) => fileInput(`f${n}`)))
+    await warm(() => files.list())
+    for (const { id } of created.slice(0, 150)) await files.update(id, { content: 'changed' })
+    const { misses } = storage.getCacheStats()
+    await files.list()
+    assert.equal(storage.getCacheStats().misses, misses + 1)
+  }))
+
   test('evicts nothing else from the cache when a few of its documents change', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const created = await files.createMany(Array.from({ length: 200 }, (_, n) => fileInput(`f${n}`)))
