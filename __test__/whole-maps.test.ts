@@ -86,6 +86,22 @@ describe('a map that was read and is written back', () => {
     for (let n = 0; n < 3; n++) assert.deepEqual((await storage.readProjectFiles(PROJECT))[FIRST + 1], map[FIRST + 1])
   }))
 
+  test('shares no object with later reads if it is cached', withMap(async (storage, map) => {
+    const written = await storage.writeProjectFiles(PROJECT, { ...map, [FIRST]: { ...map[FIRST]!, content: 'changed' } })
+    const expected = structuredClone(written)
+    for (const file of Object.values(written)) file.name = 'changed by the caller'
+    assert.deepEqual(await storage.readProjectFiles(PROJECT), expected)
+  }))
+
+  test('is not cached if the cache is cleared while it is written', withMap(async (storage, map) => {
+    const writing = storage.writeProjectFiles(PROJECT, { ...map, [FIRST]: { ...map[FIRST]!, content: 'changed' } })
+    storage.clearCache()
+    await writing
+    const { misses } = storage.getCacheStats()
+    await storage.readProjectFiles(PROJECT)
+    assert.equal(storage.getCacheStats().misses, misses + 1)
+  }))
+
   test('returns the stored map in ascending order of id', withMap(async (storage, map) => {
     const added = { ...map, [FIRST - 5]: fileRecord(FIRST - 5, PROJECT), 12: fileRecord(12, PROJECT), [FIRST + 50]: fileRecord(FIRST + 50, PROJECT) }
     const turned = Object.fromEntries(Object.entries(added).reverse())
