@@ -46,26 +46,32 @@ describe('the error classes', () => {
   }))
 })
 
+/** Returns how many holds on the process something leaves behind. */
+async function heldAfter(work: () => Promise<unknown>) {
+  const { hold, release } = Port.prototype
+  let held = 0
+  Port.prototype.hold = function () {
+    held += 1
+    hold.call(this)
+  }
+  Port.prototype.release = function (...args: unknown[]) {
+    held -= 1
+    release.apply(this, args)
+  }
+  try {
+    await work()
+    return held
+  } finally {
+    Object.assign(Port.prototype, { hold, release })
+  }
+}
+
 describe('a call that fails before native code is called', () => {
   const failing = (base: string) => new Things({ basePath: base, file: join('..', 'elsewhere.json') })
 
   test('does not keep the process alive', withDirectory(async ({ base }) => {
-    const { hold, release } = Port.prototype
-    let held = 0
-    Port.prototype.hold = function () {
-      held += 1
-      hold.call(this)
-    }
-    Port.prototype.release = function (...args: unknown[]) {
-      held -= 1
-      release.apply(this, args)
-    }
-    try {
-      assert.equal((await caught(failing(base).stats())).code, 'INVALID_ARGUMENT')
-      assert.equal(held, 0)
-    } finally {
-      Object.assign(Port.prototype, { hold, release })
-    }
+    const held = await heldAfter(async () => assert.equal((await caught(failing(base).stats())).code, 'INVALID_ARGUMENT'))
+    assert.equal(held, 0)
   }))
 
   test('leaves no listener on its signal', withDirectory(async ({ base }) => {
@@ -76,15 +82,18 @@ describe('a call that fails before native code is called', () => {
 })
 
 describe('calls whose answers cannot be received', () => {
-  test('fail, and later calls get theirs', withProject(async (storage, project) => {
+  test('fail without keeping the process alive, and later calls get theirs', withProject(async (storage, project) => {
     const { take } = Port.prototype
     Port.prototype.take = function () {
       Port.prototype.take = take
       take.call(this)
       throw new Error('no room')
     }
-    const errors = await Promise.all([storage.query(), storage.explain()].map(caught))
-    assert.deepEqual(errors.map(({ message }) => message), ['no room', 'no room'])
+    const held = await heldAfter(async () => {
+      const errors = await Promise.all([storage.query(), storage.explain()].map(caught))
+      assert.deepEqual(errors.map(({ message }) => message), ['no room', 'no room'])
+    })
+    assert.equal(held, 0)
     assert.deepEqual(await storage.query(), [project])
   }))
 })
