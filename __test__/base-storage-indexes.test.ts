@@ -98,6 +98,15 @@ describe('findRange', () => {
     assert.deepEqual(ids(await storage.findRange('by_size', new Date(9), new Date(10))), [2, 1])
   }))
 
+  test('leaves the ends out if told so even as the call that opens the database', withDirectory(async ({ base }) => {
+    for (const opens of [false, true]) {
+      const storage = new Things({ basePath: base, indexes })
+      if (!opens) await storage.writeAll(map({ id: 1, size: 10 }, { id: 2, size: 9 }, { id: 3, size: 2 }))
+      assert.deepEqual(ids(await storage.findRange('by_size', 2, 10, false)), [2])
+      await storage.close()
+    }
+  }))
+
   test('needs a btree index', withThings(async (storage) => {
     const error = await caught(storage.findRange('by_name', 'a', 'b'))
     assert.equal(error.code, 'INDEX_TYPE')

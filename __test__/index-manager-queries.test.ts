@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { IndexKey, IndexManager, IndexType } from '../index.js'
-import { caught } from './support/index.js'
+import { IndexManager, type IndexKey, type IndexType } from '../index.js'
+import { caught, withDirectory } from './support/index.js'
 import { addAll, withIndex } from './support/indexes.js'
 
 const both = ['hash', 'btree'] as const
@@ -155,6 +155,18 @@ describe('ranges', () => {
     assert.deepEqual(await indexes.queryRange('test', 9, 9, false), [])
     assert.deepEqual(await indexes.queryRange('test', 10, -1), [])
   })
+
+  test('leave the ends out if told so even as the first call of a manager', withDirectory(async ({ base }) => {
+    for (const isFirst of [false, true]) {
+      const indexes = new IndexManager(base, 'data')
+      if (!isFirst) {
+        await indexes.createIndex({ name: 'test', type: 'btree', fields: ['a'] })
+        await addAll(indexes, [{ a: 1 }, { a: 2 }, { a: 3 }])
+      }
+      assert.deepEqual(await indexes.queryRange('test', 1, 3, false), [2])
+      await indexes.close()
+    }
+  }))
 
   range('order strings by code point', ['\uffff', '😀', 'a', 'B', 'ä', '10', '9', ''], async (indexes) => {
     assert.deepEqual(await indexes.queryRange('test', '', []), [8, 6, 7, 4, 3, 5, 1, 2])
