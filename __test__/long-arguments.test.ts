@@ -71,6 +71,12 @@ describe('the event loop turns while a call hands over', () => {
     await inSlices(() => storage.getFileStorage(project.id).createMany(inputs()))
   }))
 
+  test('a few large files', withProject(async (storage, project) => {
+    const large = Array.from({ length: 6 }, (_, n) => fileInput(`f${n}.ts`, 'x'.repeat(700_000)))
+    const turns = await turnsOfSlices(() => storage.getFileStorage(project.id).createMany(large))
+    assert.deepEqual([turns.length, new Set(turns).size], [3, 3])
+  }))
+
   test('many patches', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const created = await files.createMany(inputs())

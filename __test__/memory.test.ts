@@ -87,6 +87,12 @@ describe('a small heap is enough', () => {
   test('for large lists of many databases that are read often', inSmallHeap('lists'))
 })
 
+test('writes leave nothing in the heap', withDirectory(async ({ base }) => {
+  const { lines, code, stderr } = await runChild('hoarder.mjs', [base, 'creations'])
+  assert.equal(code, 0, stderr)
+  assert.ok(Number(lines[0]) < 150, `${lines[0]} bytes each`)
+}))
+
 describe('projects that do not exist', () => {
   const strangers = Array.from({ length: 3000 }, (_, n) => n + 1)
 

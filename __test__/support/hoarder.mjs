@@ -112,6 +112,17 @@ const works = {
     const before = await ask(2000)
     say(((await ask(4000)) - before) / 4000)
   },
+  async creations() {
+    const notes = new Notes()
+    const write = async (count) => {
+      for (let n = 0; n < count; n++) await notes.create({})
+      collectGarbage()
+      return process.memoryUsage().heapUsed
+    }
+    const before = await write(2000)
+    say(((await write(4000)) - before) / 4000)
+    await notes.close()
+  },
 }
 
 await works[work]()
