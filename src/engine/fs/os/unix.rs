@@ -392,7 +392,7 @@ pub fn lock_holders(file: &fs::File) -> Vec<u32> {
     let device = metadata.dev();
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let place = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
-    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let locks = lock_table().unwrap_or_default();
     let mut holders: Vec<u32> = locks
         .lines()
         .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>())
@@ -402,6 +402,17 @@ pub fn lock_holders(file: &fs::File) -> Vec<u32> {
     holders.sort_unstable();
     holders.dedup();
     holders
+}
+
+/// The system does not keep the table still between two reads: if a lock is released meanwhile, the next read passes over
+/// another one. So the first read gets as much as the system gives at a time.
+#[cfg(target_os = "linux")]
+fn lock_table() -> io::Result<String> {
+    use std::io::Read;
+
+    let mut table = String::with_capacity(16 << 10);
+    fs::File::open("/proc/locks")?.read_to_string(&mut table)?;
+    Ok(table)
 }
 
 #[cfg(not(target_os = "linux"))]
