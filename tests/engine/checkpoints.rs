@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::support::simulated::{checkpoint, machine, name, open, put, remove, reserved, verified};
+use crate::support::simulated::{checkpoint, machine, name, open, outdated, put, remove, reserved, verified};
 use crate::support::{record, spec};
 use octoprompt_storage::engine::fs::{Call, Extreme, Fs, SimFs, Snapshot};
 use octoprompt_storage::engine::{Database, Durability, Error, Transaction};
@@ -194,11 +194,8 @@ fn a_file_is_durable_in_directories_that_a_checkpoint_made_before_it_died() {
 #[test]
 fn a_checkpoint_keeps_the_mode_of_a_file() {
     let fs = machine();
-    let database = open(&fs);
-    put(&database, "items.json", 1, "old");
-    checkpoint(&database).expect("checkpointed");
+    let database = outdated(&fs);
     fs.set_mode("/database/items.json", 0o600);
-    put(&database, "items.json", 1, "new");
     checkpoint(&database).expect("checkpointed");
     assert_eq!(fs.mode("/database/items.json"), Some(0o600));
 }
@@ -206,10 +203,7 @@ fn a_checkpoint_keeps_the_mode_of_a_file() {
 #[test]
 fn a_snapshot_that_does_not_read_back_as_it_was_written_replaces_nothing() {
     let fs = machine();
-    let database = open(&fs);
-    put(&database, "items.json", 1, "old");
-    checkpoint(&database).expect("checkpointed");
-    put(&database, "items.json", 1, "new");
+    let database = outdated(&fs);
     let before = fs.read_file("/database/items.json");
     let disk = fs.clone();
     let reads_back = |call: &Call| matches!(call, Call::Read { .. }) && call.name().starts_with("new-");

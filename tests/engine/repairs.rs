@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::support::simulated::{
-    DIRECTORY, checkpoint, cut_short, leave_something, machine, name, open, put, remove, repaired, reserved,
-    try_open, verified,
+    DIRECTORY, checkpoint, cut_short, leave_something, machine, name, open, outdated, put, remove, repaired,
+    reserved, try_open, verified,
 };
 use crate::support::{READ, record, spec};
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, SimFs};
@@ -203,12 +203,8 @@ fn a_repair_completes_removals_and_copies_the_files_first() {
 #[test]
 fn a_rewritten_file_keeps_its_mode() {
     let fs = machine();
-    let database = open(&fs);
-    put(&database, "items.json", 1, "old");
-    checkpoint(&database).expect("checkpointed");
+    drop(outdated(&fs));
     fs.set_mode("/database/items.json", 0o600);
-    put(&database, "items.json", 1, "new");
-    drop(database);
     leave_something(&fs);
     assert_eq!(said(&repaired(&fs), "SNAPSHOT_WRITTEN").len(), 1);
     assert_eq!(fs.mode("/database/items.json"), Some(0o600));

@@ -56,6 +56,15 @@ pub fn checkpoint(database: &Database) -> Result<()> {
     database.checkpoint(Wait::at_most(Duration::from_secs(1)))
 }
 
+/// Opens a database whose `items.json` lacks the last write, which changed the name "old" to "new".
+pub fn outdated(fs: &SimFs) -> Arc<Database> {
+    let database = open(fs);
+    put(&database, "items.json", 1, "old");
+    checkpoint(&database).expect("checkpointed");
+    put(&database, "items.json", 1, "new");
+    database
+}
+
 /// A checkpoint that begins a new generation but writes no collection, so that the previous generation is still needed.
 pub fn begin_generation(fs: &SimFs, database: &Database) {
     let is_snapshot =
