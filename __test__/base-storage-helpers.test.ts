@@ -275,12 +275,13 @@ describe('withLock', () => {
     assert.equal(await later(), 7)
   }))
 
-  test('allows nested calls for another key, or for the same key on another database', withCalls(async (calls) => {
+  test('allows nested calls for another key, or for the same key on another database', withCalls(async (calls, _, own) => {
     await withDirectory(async ({ base }) => {
-      const other = new Things({ basePath: base })
-      const nested = () => calls.withLock('other', () => other.protectedCalls().withLock('key', () => 7))
-      assert.equal(await calls.withLock('key', nested), 7)
-      await other.close()
+      for (const other of [new Things({ basePath: base }), new Things({ basePath: own, dataDir: 'data/other' })]) {
+        const nested = () => calls.withLock('other', () => other.protectedCalls().withLock('key', () => 7))
+        assert.equal(await calls.withLock('key', nested), 7)
+        await other.close()
+      }
     })()
   }))
 

@@ -90,11 +90,12 @@ describe('an entity', () => {
 
   test('is copied with all that is nested in it, even if the schema returns what it is given', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, schema })
-    const nested = () => ({ name: 'a', at: { city: 'Oslo', tags: ['x'], since: new Date(5) } }) as any
-    const expected = { city: 'Oslo', tags: ['x'], since: '1970-01-01T00:00:00.005Z' }
+    const nested = () => ({ name: 'a', at: { city: 'Oslo', tags: [{ of: 'x' }], since: new Date(5) } }) as any
+    const expected = { city: 'Oslo', tags: [{ of: 'x' }], since: '1970-01-01T00:00:00.005Z' }
     /** Changes what was passed as soon as the call has returned its promise. */
     const changing = async (given: any, call: Promise<any>) => {
       given.at.city = 'changed'
+      given.at.tags[0].of = 'changed'
       given.at.tags.push('changed')
       given.at.since.setTime(0)
       return await call

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { ProjectStorageV2 } from '../index.js'
 import { oddValues } from './support/odd-values.js'
-import { fileInput, fileRecord, projectInput, projectRecord, withProject, withStorage } from './support/index.js'
+import { caught, fileInput, fileRecord, projectInput, projectRecord, withProject, withStorage } from './support/index.js'
 
 type Call = (storage: ProjectStorageV2, id: number, odd: any) => unknown
 
@@ -103,6 +103,15 @@ describe('ids', () => {
       assert.equal(({} as any).name, undefined)
     }))
   }
+
+  test('outside the valid range, or written in another way, are refused', withStorage(async (storage) => {
+    await storage.writeProjects({ 1: projectRecord(1) })
+    const files = storage.getFileStorage(1)
+    for (const id of ['01', '+1', '1.0', ' 1', 2_524_608_000_001, '2524608000001'] as any[]) {
+      const errors = await Promise.all([storage.getById(id), files.getById(id), files.getVersions(id)].map(caught))
+      assert.deepEqual(errors.map(({ code }) => code), Array(3).fill('INVALID_ARGUMENT'), String(id))
+    }
+  }))
 
   test('outside the valid range are refused in a map', withStorage(async (storage) => {
     for (const id of [-1, 1.5, 2_524_608_000_001, 2 ** 53]) {
