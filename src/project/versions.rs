@@ -113,13 +113,13 @@ pub fn append(
 fn retire_others(tx: &mut Transaction<'_>, files: &Files, root: u64, last: &[u8]) -> Result<()> {
     let Some(path) = json::get(last, "path").and_then(IndexKey::from_json) else { return Ok(()) };
     for id in tx.find(&files.spec, FILES_BY_PATH, &path)? {
-        let Some(head) = tx.head(&files.spec, &id)? else { continue };
-        let chain = chain_of(&head);
-        if chain.original.map_or(id == root.into(), |original| original == root)
+        if let (DocumentId::Number(number), Some(head)) = (&id, tx.head(&files.spec, &id)?)
+            && root_of(*number, Some(&head)) == root
             && let Some(document) = tx.get(&files.spec, &id)?
         {
-            let older = Chain { is_latest: false, ..chain };
-            tx.put_document(&files.spec, id, files.document(with_chain(&document.text, &older, None)))?;
+            let older = Chain { is_latest: false, ..chain_of(&head) };
+            let document = files.document(with_chain(&document.text, &older, None));
+            tx.put_document(&files.spec, (*number).into(), document)?;
         }
     }
     Ok(())

@@ -253,13 +253,18 @@ fn with_newer_document() -> (Fixture, Handle) {
     (fixture, database)
 }
 
+/// Like [`with_newer_document`], but the file was written by hand.
+fn adopted_with_newer_document() -> (Fixture, Handle) {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("items.json"), pretty(&[(1, "a"), (2, "b")])).expect("written");
+    let database = fixture.open();
+    fixture.put(&database, 1, "newer");
+    (fixture, database)
+}
+
 #[test]
 fn a_newer_write_does_not_conflict_with_an_edit_of_another_document() {
-    let by_hand = Fixture::new();
-    fs::write(by_hand.path("items.json"), pretty(&[(1, "a"), (2, "b")])).expect("written");
-    let adopted = by_hand.open();
-    by_hand.put(&adopted, 1, "newer");
-    for (fixture, database) in [with_newer_document(), (by_hand, adopted)] {
+    for (fixture, database) in [with_newer_document(), adopted_with_newer_document()] {
         fs::write(fixture.path("items.json"), pretty(&[(1, "a"), (2, "edited")])).expect("edited");
         assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "newer")));
         assert_eq!(fixture.get(&database, 2), Some(record(2, "edited")));
@@ -286,10 +291,7 @@ fn assert_conflict_over_1(fixture: &Fixture, database: &Handle) {
 
 #[test]
 fn a_partly_adopted_edit_is_reported_once_and_never_as_fully_adopted() {
-    let fixture = Fixture::new();
-    fs::write(fixture.path("items.json"), pretty(&[(1, "a"), (2, "b")])).expect("written");
-    let database = fixture.open();
-    fixture.put(&database, 1, "newer");
+    let (fixture, database) = adopted_with_newer_document();
     fs::write(fixture.path("items.json"), pretty(&[(1, "lost"), (2, "edited")])).expect("edited");
     assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "newer")));
     assert_eq!(fixture.get(&database, 2), Some(record(2, "edited")));
