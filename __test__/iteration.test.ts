@@ -1,18 +1,25 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { caught, fileInput, withDirectory, withProject } from './support/index.js'
+import { caught, fileInput, openFiles, withDirectory, withProject } from './support/index.js'
 import { Things } from './support/things.js'
 
-const withThings = (count: number, work: (things: Things) => Promise<void>) =>
+const withThings = (count: number, work: (things: Things, base: string) => Promise<void>) =>
   withDirectory(async ({ base }) => {
     const things = new Things({ basePath: base })
     try {
       await Promise.all(Array.from({ length: count }, (_, size) => things.create({ name: `thing ${size}`, size })))
-      await work(things)
+      await work(things, base)
     } finally {
       await things.close()
     }
   })
+
+/** Brings the JSON files of a database up to date, as an instance that used it does when it is closed. */
+async function checkpoint(base: string): Promise<void> {
+  const things = new Things({ basePath: base })
+  await things.list()
+  await things.close()
+}
 
 async function collected<T>(source: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = []
@@ -49,23 +56,29 @@ test('an iteration does not see writes made after it began', withThings(10, asyn
   assert.deepEqual(seen, before)
 }))
 
-test('breaking out of an iteration ends it', withThings(10, async (things) => {
+test('breaking out of an iteration closes the file that only it still needed', withThings(10, async (things, base) => {
+  const replaced = async () => (await openFiles(base))?.filter((path) => path.endsWith(' (deleted)'))
+  await checkpoint(base)
   const iteration = things.iterate({ batchSize: 1 })
-  for await (const _ of iteration) break
+  for await (const thing of iteration) {
+    await things.update(thing.id, { name: 'changed' })
+    await checkpoint(base)
+    assert.equal((await replaced())?.length ?? 1, 1)
+    break
+  }
+  assert.deepEqual((await replaced()) ?? [], [])
   assert.deepEqual(await iteration.next(), { value: undefined, done: true })
 }))
 
-test('an iteration keeps its snapshot across checkpoints', withThings(50, async (things) => {
+test('an iteration keeps its snapshot across checkpoints', withThings(50, async (things, base) => {
   const before = await things.list()
-  const other = new Things({ basePath: (things.optionsInForce as { basePath: string }).basePath })
   const seen = []
   for await (const thing of things.iterate({ batchSize: 5 })) {
     seen.push(thing)
     if (seen.length % 10 !== 0) continue
-    await other.update(thing.id, { name: 'changed' })
-    await new Things({ basePath: (things.optionsInForce as { basePath: string }).basePath }).close()
+    await things.update(thing.id, { name: 'changed' })
+    await checkpoint(base)
   }
-  await other.close()
   assert.deepEqual(seen, before)
 }))
 

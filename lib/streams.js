@@ -29,7 +29,6 @@ function contentStream(content, options, read) {
           const text = await read((ticket) => content.next(ticket), signal)
           if (text !== null) return controller.enqueue(new Uint8Array(Buffer.from(JSON.parse(text), 'utf8')))
           controller.close()
-          content.close()
         } catch (error) {
           content.close()
           throw error

@@ -117,9 +117,12 @@ export async function setAside(path: string, word: string): Promise<string[]> {
   return Promise.all(found.map((name) => readFile(name, 'utf8')))
 }
 
-/** Returns the paths that this process has open, on Linux. */
-export async function openFiles(): Promise<string[]> {
-  return Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
+/** Returns the files below a directory that this process has open, or undefined if the system does not tell. */
+export async function openFiles(directory: string): Promise<string[] | undefined> {
+  if (process.platform !== 'linux') return undefined
+  const numbers = await readdir('/proc/self/fd')
+  const paths = await Promise.all(numbers.map((number) => readlink(`/proc/self/fd/${number}`).catch(() => '')))
+  return paths.filter((path) => path.startsWith(directory))
 }
 
 /** Polls until `check` returns something truthy; fails after a generous deadline. */
