@@ -230,7 +230,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::engine::database::{CollectionSpec, DatabaseOptions, Foreign};
+    use crate::engine::database::{CollectionSpec, DatabaseOptions};
     use crate::engine::fs::SimFs;
     use crate::engine::options::Durability;
 
@@ -258,12 +258,7 @@ mod tests {
             let refused = own(&base, &database, path).expect_err(path);
             assert!(refused.contains(message), "{refused}");
         }
-        let spec = Arc::new(CollectionSpec {
-            path: paths[0].into(),
-            large_field: None,
-            indexes: Vec::new(),
-            foreign: Foreign::Adopt(None),
-        });
+        let spec = Arc::new(CollectionSpec::plain(paths[0]));
         let put =
             move |t: &mut crate::engine::Transaction<'_>| t.put(&spec, 1.into(), br#"{"id":1}"#.to_vec());
         database.write(Durability::Os, put).expect("written");

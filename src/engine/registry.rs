@@ -226,7 +226,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::engine::database::{CollectionSpec, Foreign, Owners, Part, ReadOptions, Transaction};
+    use crate::engine::database::{CollectionSpec, Owners, Part, ReadOptions, Transaction};
     use crate::engine::fs::{Call, OsFs, SimFs};
     use crate::engine::options::Durability;
 
@@ -264,8 +264,7 @@ mod tests {
     }
 
     fn spec(path: &str) -> Arc<CollectionSpec> {
-        let (large_field, indexes, foreign) = (None, Vec::new(), Foreign::Adopt(None));
-        Arc::new(CollectionSpec { path: path.into(), large_field, indexes, foreign })
+        Arc::new(CollectionSpec::plain(path))
     }
 
     fn owners(_: &Path) -> Option<Owners> {

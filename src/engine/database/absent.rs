@@ -33,7 +33,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::engine::database::{CollectionSpec, DatabaseOptions, Foreign, Owners, Part, ReadOptions};
+    use crate::engine::database::{CollectionSpec, DatabaseOptions, Owners, Part, ReadOptions};
     use crate::engine::document::DocumentId;
     use crate::engine::fs::SimFs;
     use crate::engine::lock::Wait;
@@ -42,12 +42,7 @@ mod tests {
     const READ: ReadOptions = ReadOptions { cached: true, lock_timeout: Duration::from_secs(5) };
 
     fn spec(path: &str) -> Arc<CollectionSpec> {
-        Arc::new(CollectionSpec {
-            path: path.into(),
-            large_field: None,
-            indexes: Vec::new(),
-            foreign: Foreign::Adopt(None),
-        })
+        Arc::new(CollectionSpec::plain(path))
     }
 
     fn owners(_: &Path) -> Option<Owners> {

@@ -190,18 +190,13 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::engine::database::{CollectionSpec, DatabaseOptions, Foreign};
+    use crate::engine::database::{CollectionSpec, DatabaseOptions};
     use crate::engine::fs::{Call, Fault, Repeat, SimFs};
     use crate::engine::lock::Wait;
     use crate::engine::options::Durability;
 
     fn put(database: &Database, id: u64) {
-        let spec = Arc::new(CollectionSpec {
-            path: "items.json".into(),
-            large_field: None,
-            indexes: Vec::new(),
-            foreign: Foreign::Refuse,
-        });
+        let spec = Arc::new(CollectionSpec::plain("items.json"));
         database
             .write(Durability::Full, move |tx| tx.put(&spec, id.into(), b"{}".to_vec()))
             .expect("written");

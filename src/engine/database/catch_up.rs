@@ -339,7 +339,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::engine::database::{DatabaseOptions, Foreign, ReadOptions};
+    use crate::engine::database::{DatabaseOptions, ReadOptions};
     use crate::engine::fs::{Call, Fault, Repeat, SimFs};
     use crate::engine::lock::Wait;
     use crate::engine::options::Durability;
@@ -348,12 +348,7 @@ mod tests {
     const PATHS: [&str; 3] = ["read.json", "written.json", "dropped.json"];
 
     fn spec(path: &str) -> Arc<CollectionSpec> {
-        Arc::new(CollectionSpec {
-            path: path.into(),
-            large_field: Some("content"),
-            indexes: Vec::new(),
-            foreign: Foreign::Adopt(None),
-        })
+        Arc::new(CollectionSpec { large_field: Some("content"), ..CollectionSpec::plain(path) })
     }
 
     fn machine() -> SimFs {

@@ -261,20 +261,14 @@ mod tests {
     use super::*;
     use crate::engine::checksum::Salt;
     use crate::engine::database::generations::{create_journal, first_header};
-    use crate::engine::database::{DatabaseOptions, Foreign, ReadOptions};
+    use crate::engine::database::{DatabaseOptions, ReadOptions};
     use crate::engine::fs::{self, Call, Fault, OsFs, Repeat, SimFs};
     use crate::engine::journal::{Header, LineBuffer, encode_batch};
     use crate::engine::lock::Wait;
     use crate::engine::options::Durability;
 
     fn spec() -> Arc<CollectionSpec> {
-        let (large_field, indexes) = (Some("content"), Vec::new());
-        Arc::new(CollectionSpec {
-            path: "items.json".into(),
-            large_field,
-            indexes,
-            foreign: Foreign::Adopt(None),
-        })
+        Arc::new(CollectionSpec { large_field: Some("content"), ..CollectionSpec::plain("items.json") })
     }
 
     fn put(database: &Database, id: u64) {

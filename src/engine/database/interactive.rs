@@ -383,7 +383,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::engine::database::{DatabaseOptions, Foreign};
+    use crate::engine::database::DatabaseOptions;
     use crate::engine::fs::SimFs;
     use crate::engine::options::Durability;
 
@@ -393,14 +393,7 @@ mod tests {
         fs.make_dirs("/d");
         let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
         let database = Database::open(fs.handle(), Path::new("/d"), options).expect("opens");
-        let spec = |path: &str| {
-            Arc::new(CollectionSpec {
-                path: path.into(),
-                large_field: None,
-                indexes: Vec::new(),
-                foreign: Foreign::Refuse,
-            })
-        };
+        let spec = |path: &str| Arc::new(CollectionSpec::plain(path));
         let (items, others) = (spec("items.json"), spec("others.json"));
         let put = |spec: &Arc<CollectionSpec>, id: u64| {
             let (spec, text) = (Arc::clone(spec), format!("{{\"id\":{id}}}").into_bytes());

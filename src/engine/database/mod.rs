@@ -207,6 +207,13 @@ pub struct CollectionSpec {
 }
 
 impl CollectionSpec {
+    /// A collection without indexes and rules.
+    #[cfg(test)]
+    pub(in crate::engine) fn plain(path: &str) -> CollectionSpec {
+        let (large_field, indexes, foreign) = (None, Vec::new(), Foreign::Adopt(None));
+        CollectionSpec { path: path.into(), large_field, indexes, foreign }
+    }
+
     /// Returns the file of the collection.
     fn file(&self, directory: &Path) -> PathBuf {
         collection_file(directory, &self.path)

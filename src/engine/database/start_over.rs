@@ -175,7 +175,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::engine::database::{CollectionSpec, Database, DatabaseOptions, Foreign, Transaction};
+    use crate::engine::database::{CollectionSpec, Database, DatabaseOptions, Transaction};
     use crate::engine::fs::SimFs;
     use crate::engine::{Durability, Wait};
 
@@ -233,12 +233,7 @@ mod tests {
 
     /// Writes a document in each of as many batches, checkpoints, and returns the sequence number that was reached.
     fn filled(database: &Database, count: u64) -> u64 {
-        let spec = Arc::new(CollectionSpec {
-            path: "items.json".into(),
-            large_field: None,
-            indexes: Vec::new(),
-            foreign: Foreign::Adopt(None),
-        });
+        let spec = Arc::new(CollectionSpec::plain("items.json"));
         for id in 1..=count {
             let spec = Arc::clone(&spec);
             let put = move |t: &mut Transaction<'_>| t.put(&spec, id.into(), b"{}".to_vec());

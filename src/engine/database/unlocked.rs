@@ -56,7 +56,7 @@ mod tests {
 
     use super::*;
     use crate::engine::database::{
-        CollectionSpec, Database, DatabaseOptions, Foreign, ReadOptions, start_beyond, start_over,
+        CollectionSpec, Database, DatabaseOptions, ReadOptions, start_beyond, start_over,
     };
     use crate::engine::fs::{Call, Fault, Repeat, SimFs};
     use crate::engine::journal::{CollectionRecord, journal_path};
@@ -66,12 +66,7 @@ mod tests {
     const DIRECTORY: &str = "/database";
 
     fn spec() -> Arc<CollectionSpec> {
-        Arc::new(CollectionSpec {
-            path: "items.json".into(),
-            large_field: None,
-            indexes: Vec::new(),
-            foreign: Foreign::Adopt(None),
-        })
+        Arc::new(CollectionSpec::plain("items.json"))
     }
 
     fn open(fs: &SimFs) -> Arc<Database> {

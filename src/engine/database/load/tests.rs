@@ -12,12 +12,7 @@ use crate::engine::options::Durability;
 const READ: ReadOptions = ReadOptions { cached: false, lock_timeout: Duration::from_secs(5) };
 
 fn spec(path: &str) -> Arc<CollectionSpec> {
-    Arc::new(CollectionSpec {
-        path: path.into(),
-        large_field: None,
-        indexes: Vec::new(),
-        foreign: Foreign::Adopt(None),
-    })
+    Arc::new(CollectionSpec::plain(path))
 }
 
 fn open(fs: &SimFs) -> Arc<Database> {
