@@ -41,11 +41,14 @@ test('each batch is reported once, in order', withThings(async (things) => {
   await things.delete(id)
   const told = [await next(changes), await next(changes), await next(changes)]
   const rest = { kind: 'change', collection: 'things.json', emptied: false }
-  assert.deepEqual(told, [
-    { ...rest, sequence: 1, created: [id], updated: [], deleted: [] },
-    { ...rest, sequence: 2, created: [], updated: [id], deleted: [] },
-    { ...rest, sequence: 3, created: [], updated: [], deleted: [id] },
+  assert.deepEqual(told.map(({ sequence, ...change }) => change), [
+    { ...rest, created: [id], updated: [], deleted: [] },
+    { ...rest, created: [], updated: [id], deleted: [] },
+    { ...rest, created: [], updated: [], deleted: [id] },
   ])
+  // The batches of a checkpoint, which may come between these, have numbers too.
+  const numbers = told.map(({ sequence }) => sequence)
+  assert.deepEqual(numbers, [...new Set(numbers)].sort((a, b) => a - b))
 }))
 
 test('a transaction is reported as one batch', withThings(async (things) => {
