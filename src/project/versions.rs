@@ -14,7 +14,7 @@ use super::files::next_version;
 use super::layout::content_of;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::index::{Index, IndexKey};
-use crate::engine::{Database, Error, Part, Queryable, ReadOptions, Result, Transaction, json};
+use crate::engine::{Database, Error, Part, ReadOptions, Result, Transaction, json};
 
 fn missing(id: u64) -> Error {
     Error::NotFound { what: "file", id: id.to_string() }
@@ -197,11 +197,8 @@ pub fn read(
     wanted: Wanted,
     options: ReadOptions,
 ) -> Result<Vec<Arc<[u8]>>> {
-    let by_id = |_: &Queryable<'_>| Ok(vec![DocumentId::from(id)]);
-    let head = database.select_part(&files.spec, Part::Head, options, by_id)?;
-    let root = root_of(id, head.first().map(|head| &**head));
-    // This is the read that counts, even if there is no such file.
-    database.select(&files.spec, Part::Whole, options, |files| {
+    let root = |head: Option<&[u8]>| root_of(id, head);
+    database.select_by_head(&files.spec, &id.into(), Part::Whole, options, root, |&root, files| {
         let index = files.index(FILES_BY_VERSION)?;
         match wanted {
             Wanted::All => members(index, root, None),

@@ -29,6 +29,7 @@ mod removals;
 mod repairs;
 mod replaced_files;
 mod saved_during_checkpoints;
+mod select_by_head;
 #[cfg(target_os = "linux")]
 mod shared_pages;
 mod size_limits;

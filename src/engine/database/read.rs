@@ -1,5 +1,6 @@
 //! Reading: from memory on the calling thread where that is possible, else from disk on a thread that may wait.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -269,6 +270,37 @@ impl Database {
             }
         }
         Ok(Vec::new())
+    }
+
+    /// Returns the documents that `choose` picks, given what `learn` makes of the head of a document, or of `None` if there
+    /// is no such document. The head and the documents are those of one moment: `learn` reads no file under the lock of the
+    /// state, so if the document has changed by the time of `choose`, both run again.
+    pub fn select_by_head<T>(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        id: &DocumentId,
+        part: Part,
+        options: ReadOptions,
+        learn: impl Fn(Option<&[u8]>) -> T,
+        choose: impl Fn(&T, &Queryable<'_>) -> Result<Vec<DocumentId>>,
+    ) -> Result<Vec<Arc<[u8]>>> {
+        let stamp = |all: &Queryable<'_>| all.documents().get(id).map(Location::stamp);
+        loop {
+            let (read, changed) = (Cell::new(None), Cell::new(false));
+            let head = self.select_part(spec, Part::Head, options, |all| {
+                read.set(stamp(all));
+                Ok(vec![id.clone()])
+            })?;
+            let learnt = learn(head.first().map(|head| &**head));
+            let texts = self.select_part(spec, part, options, |all| {
+                changed.set(stamp(all) != read.get());
+                if changed.get() { Ok(Vec::new()) } else { choose(&learnt, all) }
+            })?;
+            if !changed.get() {
+                self.cache.count(false);
+                return Ok(texts);
+            }
+        }
     }
 
     /// Removes a document and the lists that contain it from the cache.

@@ -1,14 +1,15 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::versions::append;
+use super::super::versions::{Wanted, append, read};
 use super::super::*;
 use super::*;
 use crate::engine::document::Given;
 use crate::engine::fs::SimFs;
-use crate::engine::{Database, DatabaseOptions, Durability, Transaction};
+use crate::engine::{Database, DatabaseOptions, Durability, ReadOptions, Transaction};
 
 const CHAIN: Chain = Chain { version: 2, prev: Some(8), next: None, is_latest: true, original: Some(8) };
 
@@ -122,4 +123,24 @@ fn deleting_many_versions_reads_each_version_only_a_few_times() {
     assert_eq!(database.write(Durability::Os, move |tx| files.delete(tx, &gone)).unwrap(), 58);
     let calls = fs.calls() - before;
     assert!(calls < 10 * 60, "{calls} file calls");
+}
+
+/// The first version of a chain names the others' root. While it is deleted, any other version still stands for the chain.
+#[test]
+fn versions_are_found_while_the_first_ones_are_deleted() {
+    let (_fs, database, files, ids) = file_of(80);
+    let last = *ids.last().unwrap();
+    let options = ReadOptions { cached: true, lock_timeout: Duration::from_secs(5) };
+    std::thread::scope(|scope| {
+        let deleter = scope.spawn(|| {
+            for &id in &ids[..ids.len() - 1] {
+                let files = files.clone();
+                assert_eq!(database.write(Durability::Os, move |tx| files.delete(tx, &[id])).unwrap(), 1);
+            }
+        });
+        while !deleter.is_finished() {
+            let latest = read(&database, &files, last, Wanted::Latest, options).unwrap();
+            assert_eq!(value(&latest[0])["id"], last);
+        }
+    });
 }
