@@ -264,8 +264,11 @@ class BaseStorage {
     this[ensureOpen]()
     return await this[writes].around(() => transaction(this, work, options, this.options.lockTimeout, {
       scope: (run, storage) => storage?.[scope]?.(run),
-      read: (storage) => (start, signal) => storage[read](start, signal, 'transaction'),
-      commit: (run, storage, signal) => storage[write]((ticket) => run.native.commit(ticket, storage[documents]), signal, 'transaction'),
+      read: (storage, storages) => (start, signal) => storage[read](start, signal, 'transaction', storages),
+      commit: (run, storage, signal) => {
+        const start = (ticket) => run.commit(ticket, storage[documents])
+        return storage[write](start, signal, 'transaction', undefined, undefined, { storages: run.storages })
+      },
       place: directoryOf,
       about: (storage) => storage.#about('transaction'),
     }))
@@ -436,13 +439,13 @@ class BaseStorage {
     return objectsOf(this[documents], this.options)
   }
 
-  [read](start, signal, operation) {
-    if (!channels.read.hasSubscribers) return this.#adopted(start, signal)
-    return published(channels.read, this.#about(operation), () => this.#adopted(start, signal))
+  [read](start, signal, operation, storages) {
+    if (!channels.read.hasSubscribers) return this.#adopted(start, signal, storages)
+    return published(channels.read, this.#about(operation), () => this.#adopted(start, signal, storages))
   }
 
-  [write](start, signal, operation, entities, given, { otherwise, within } = {}) {
-    const attempt = attemptOf((start) => this.#adopted(start, signal), { start, given, otherwise }, signal)
+  [write](start, signal, operation, entities, given, { otherwise, within, storages } = {}) {
+    const attempt = attemptOf((start) => this.#adopted(start, signal, storages), { start, given, otherwise }, signal)
     const begin = () => this[writes].begin(attempt, signal, within)
     // A write that has a place has been remembered since its call.
     const remembered = (answer) => (within === undefined ? this[writes].remember(answer) : answer)
@@ -456,19 +459,23 @@ class BaseStorage {
     return { operation, basePath: this.basePath, database: directoryOf(this), collection: this[documents].path }
   }
 
-  /** Starts a call; whatever the call is, a file that another program wrote is adopted first. */
-  async #adopted(start, signal) {
+  /** Starts a call on storages; whatever the call is, files of theirs that another program wrote are adopted first. */
+  async #adopted(start, signal, storages = [this]) {
     for (;;) {
       try {
         return await call(start, { signal })
       } catch (error) {
         if (error.code !== UNADOPTED) throw error
       }
-      this.#adoption ??= new Adoption(this[documents], this.#entitySchema, this.options.lockTimeout, (ended) => {
-        if (this.#adoption === ended) this.#adoption = undefined
-      })
-      await this.#adoption.wait(signal)
+      for (const storage of storages) await storage.#adopt(signal)
     }
+  }
+
+  async #adopt(signal) {
+    if (this.#entitySchema === null) return
+    const onEnd = (ended) => this.#adoption === ended && (this.#adoption = undefined)
+    this.#adoption ??= new Adoption(this[documents], this.#entitySchema, this.options.lockTimeout, onEnd)
+    await this.#adoption.wait(signal)
   }
 
   [ensureOpen]() {

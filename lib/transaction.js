@@ -77,12 +77,16 @@ class Scope {
 /** One attempt at a transaction. Its steps run one after another, in the order of their calls. */
 class Run {
   native = new NativeTransaction()
+  /** The storages that it uses. Any of its calls may find that the file of one of them must be adopted first. */
+  storages
+  #committed = false
   #last = Promise.resolve()
   #over = false
   #hooks
   #signal
 
-  constructor(hooks, signal) {
+  constructor(storage, hooks, signal) {
+    this.storages = new Set([storage])
     this.#hooks = hooks
     this.#signal = signal
   }
@@ -90,7 +94,8 @@ class Run {
   /** @param work receives a function that starts a native call, and the native transaction */
   async step(storage, work) {
     if (this.#over) throw overError()
-    const read = this.#hooks.read(storage)
+    this.storages.add(storage)
+    const read = this.#hooks.read(storage, this.storages)
     const call = (start, signal = this.#signal) => read(start, signal)
     const before = this.#last
     let ended
@@ -101,6 +106,13 @@ class Run {
     } finally {
       ended()
     }
+  }
+
+  /** May be called again after an adoption. The native transaction is over then, and what it read may have changed. */
+  commit(ticket, documents) {
+    if (this.#committed) throw conflict(1)
+    this.#committed = true
+    this.native.commit(ticket, documents)
   }
 
   /** Refuses further steps, and waits for those that were already called. */
@@ -122,9 +134,9 @@ function overError() {
 /**
  * Runs a transaction on a storage.
  *
- * @param hooks functions of the storages: `scope(run, storage)` returns the steps of a storage, `read(storage)` the function
- *   that starts its calls, `commit(run, storage, signal)` commits, `place(storage)` tells databases apart, `about(storage)`
- *   returns the properties of events
+ * @param hooks functions of the storages: `scope(run, storage)` returns the steps of a storage, `read(storage, storages)` the
+ *   function that starts its calls once no file of `storages` must be adopted, `commit(run, storage, signal)` commits,
+ *   `place(storage)` tells databases apart, `about(storage)` returns the properties of events
  */
 async function transaction(storage, work, options, timeout, hooks) {
   let attempts = 1
@@ -147,7 +159,7 @@ async function untilCommitted(storage, work, options, timeout, hooks, lost) {
   let place
   try {
     for (let attempt = 1; ; attempt += 1) {
-      const run = new Run(hooks, signal)
+      const run = new Run(storage, hooks, signal)
       const attempted = () => once(run, storage, work, signal, timeout, end, hooks)
       try {
         if (place === undefined) return await attempted()
