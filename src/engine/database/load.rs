@@ -7,6 +7,7 @@ use std::{mem, thread};
 
 use super::catch_up::headless;
 use super::document_file::locate;
+use super::read::LOAD_ATTEMPTS;
 use super::state::{Change, Content, Dirty, IndexTimes, Loaded, State, matching};
 use super::texts::{Part, read_text};
 use super::writer::Writer;
@@ -135,7 +136,7 @@ impl Database {
     /// Like [`Database::try_load`], but from the documents and not from an index checkpoint.
     pub(super) fn load_documents(&self, writer: &mut Writer, spec: &Arc<CollectionSpec>) -> Result<bool> {
         let spec = &self.declare(writer, spec);
-        for attempt in 0..2 {
+        for attempt in 0..LOAD_ATTEMPTS {
             if self.or_close(self.load_in_pieces(spec))? {
                 return Ok(true);
             }
@@ -144,7 +145,8 @@ impl Database {
                 Verdict::Absent => return self.install(spec, None, None).map(|()| true),
                 Verdict::Known(record) => return self.install(spec, snapshot, Some(&record)).map(|()| true),
                 // Another process may have checkpointed since we looked at the journal.
-                _ if attempt == 0 => self.catch_up(writer)?,
+                _ if attempt == 0 && !self.is_read_only() => self.catch_up(writer)?,
+                _ if self.is_read_only() && self.read_again()? => {}
                 Verdict::Foreign => return Ok(false),
                 // What the journals hold of the collection stays noted: it counts again once the file is repaired.
                 Verdict::Damaged(error) => return Err(error),

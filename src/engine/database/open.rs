@@ -215,7 +215,7 @@ impl Database {
     pub(in crate::engine) fn reload(&self, writer: &mut Writer) -> Result<()> {
         // A checkpoint may delete the generation that the tip named a moment ago: look again.
         let mut slot = self.tip_slot()?;
-        let Recovered { state: mut fresh, journal, .. } = loop {
+        let Recovered { state: fresh, journal, .. } = loop {
             let mutant = |mutant| self.is_mutant(mutant);
             let recovered = recover(&self.fs, &self.directory, Until::Tip(slot), mutant, &mut Vec::new());
             let now = self.tip_slot()?;
@@ -225,6 +225,23 @@ impl Database {
             slot = now;
         };
         self.files(writer)?.journal = journal;
+        self.begin_with(fresh);
+        Ok(())
+    }
+
+    /// Starts over from what is on disk if others have written since, where nothing can be written and so nothing is
+    /// followed. Returns whether they have.
+    pub(super) fn read_again(&self) -> Result<bool> {
+        let Some(fresh) = read(&self.fs, &self.directory)? else { return Ok(false) };
+        let is_newer = fresh.position.seq > self.position().seq;
+        if is_newer {
+            self.begin_with(fresh);
+        }
+        Ok(is_newer)
+    }
+
+    /// Replaces all that memory holds by what was read from disk.
+    fn begin_with(&self, mut fresh: State) {
         let mut state = self.state.write();
         fresh.recent = RecentChanges::starting_after(fresh.position.seq);
         let before = std::mem::take(&mut state.collections);
@@ -240,7 +257,6 @@ impl Database {
         self.cache.clear();
         self.counters.reloads.add(1);
         self.feed.reset(seq);
-        Ok(())
     }
 }
 

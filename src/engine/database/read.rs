@@ -20,7 +20,7 @@ use crate::engine::error::{Error, Result};
 pub(super) const PEEK_BYTES: u64 = 1 << 20;
 
 /// How often one read loads a collection that others keep changing on disk.
-const LOAD_ATTEMPTS: usize = 10;
+pub(super) const LOAD_ATTEMPTS: usize = 10;
 
 /// An answer that memory may or may not have.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -56,7 +56,7 @@ mod tests {
 
     use super::*;
     use crate::engine::database::{
-        CollectionSpec, Database, DatabaseOptions, ReadOptions, start_beyond, start_over,
+        CollectionSpec, Database, DatabaseOptions, Part, ReadOptions, Transaction, start_beyond, start_over,
     };
     use crate::engine::fs::{Call, Fault, Repeat, SimFs};
     use crate::engine::journal::{CollectionRecord, journal_path};
@@ -208,6 +208,26 @@ mod tests {
         let options = ReadOptions { cached: false, lock_timeout: Duration::from_secs(5) };
         let found = open(&reading).get(&spec(), &1.into(), options).expect("readable");
         assert!(found.is_some());
+    }
+
+    #[test]
+    fn a_read_only_database_that_meets_a_later_file_shows_everything_of_that_moment() {
+        let (fs, database) = database();
+        let reading = fs.process();
+        let locks = |call: &Call| matches!(call, Call::OpenLock { .. });
+        reading.fail_when(locks, Fault::Kind(std::io::ErrorKind::PermissionDenied), Repeat::Forever);
+        let reader = open(&reading);
+        let both = spec();
+        let change = move |tx: &mut Transaction<'_>| {
+            tx.put(&both, 1.into(), br#"{"id":1,"changed":true}"#.to_vec())?;
+            tx.put(&both, 2.into(), br#"{"id":2}"#.to_vec())
+        };
+        database.write(Durability::Full, change).expect("written");
+        checkpoint(&database);
+        let options = ReadOptions { cached: false, lock_timeout: Duration::from_secs(5) };
+        let list = reader.list(&spec(), Part::Whole, options).expect("readable");
+        assert_eq!(String::from_utf8_lossy(&list), r#"[{"id":1,"changed":true},{"id":2}]"#);
+        assert!(reader.take_warnings().is_empty());
     }
 
     #[test]
