@@ -139,6 +139,24 @@ fn a_checkpoint_is_refused_after_a_failed_sync() {
 }
 
 #[test]
+fn a_checkpoint_in_which_the_sync_of_an_adoption_fails_begins_no_generation() {
+    let fs = machine();
+    let database = open(&fs);
+    assert_eq!(put(&database, Durability::Full, 1, "old"), Ok(()));
+    database.checkpoint(Wait::at_most(READ.lock_timeout)).expect("checkpointed");
+    assert_eq!(put(&database, Durability::Os, 1, "new"), Ok(()));
+    let edited = format!("{{ \"1\": {}, \"2\": {} }}", record(1, "old"), record(2, "by hand"));
+    fs.write_file("/database/items.json", edited.as_bytes());
+    database.notice_all_edits().expect("looked at");
+    fail_next_sync(&fs);
+    assert_eq!(told(database.checkpoint(Wait::at_most(READ.lock_timeout))), UNKNOWN);
+    // The failed sync may have lost what was written before it without a sync.
+    for after in fs.snapshot().crash_states(100, 1) {
+        assert!(has(&open(&after), "items.json", 1), "{}", after.origin().expect("a power loss"));
+    }
+}
+
+#[test]
 fn lines_of_a_partly_written_group_do_not_return_after_a_power_loss() {
     let fs = machine();
     let database = open(&fs);

@@ -170,6 +170,8 @@ impl Database {
         if self.is_mutant(Mutant::JournalResetInPlace) {
             return Ok(before.seq);
         }
+        // A sync may have failed since the lock was taken, and the next one would claim that the journal is whole.
+        self.check_poison()?;
         let path = journal_path(&self.directory, before.generation);
         let journal = Arc::clone(&self.files(writer)?.journal);
         self.cut_room(&*journal, before.end)?;

@@ -10,7 +10,7 @@ use super::state::Content;
 use super::writer::Writer;
 use super::{CollectionSpec, Database, WarningCode, collection_file};
 use crate::engine::document_map::FileId;
-use crate::engine::error::{Error, IoContext, Result};
+use crate::engine::error::{Error, IoContext, Outcome, Result};
 use crate::engine::fs::File;
 
 impl Database {
@@ -42,8 +42,11 @@ impl Database {
                 Err(Error::Unadopted { .. }) => {}
                 // A damaged file does not keep the others from their checkpoint. What the journals hold of it is kept.
                 Err(error @ Error::Corrupt { .. }) => damaged.push(error),
-                // Nor does a file that cannot be read, except at the checkpoint that meets it first: that one fails.
-                Err(error @ Error::Io { .. }) if !is_loaded => damaged.push(error),
+                // Nor does a file that cannot be read, except at the checkpoint that meets it first: that one fails. A sync
+                // that failed is no trouble of the file.
+                Err(error @ Error::Io { .. }) if !is_loaded && error.outcome() == Outcome::None => {
+                    damaged.push(error);
+                }
                 other => other?,
             }
         }
