@@ -326,3 +326,17 @@ fn a_repair_leaves_no_replaced_files_behind() {
     let beside = |name: &String| !kept.contains(&name.as_str()) && !name.starts_with("before-repair-");
     assert_eq!(reserved(&fs).into_iter().filter(beside).count(), 0, "{:?}", reserved(&fs));
 }
+
+#[test]
+fn a_repair_does_not_rely_on_a_rename_whose_sync_failed() {
+    let fs = machine();
+    let database = outdated(&fs);
+    let syncs = |call: &Call| matches!(call, Call::SyncDir { path } if **path == *Path::new(DIRECTORY));
+    fs.fail_when(syncs, Fault::Io, Repeat::Once);
+    assert!(checkpoint(&database).is_err());
+    drop(database);
+    leave_something(&fs);
+    repaired(&fs);
+    let fs = fs.power_loss(&mut Extreme::Nothing);
+    assert_eq!(name(&open(&fs), "items.json", 1), Ok(Some("new".into())));
+}

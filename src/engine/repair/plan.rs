@@ -98,13 +98,18 @@ impl<'a> Evidence<'a> {
 
     /// Returns what becomes of a file that stays as it is, if it can.
     fn undisturbed(&self) -> Option<Content> {
-        let recorded = is_known(self.journals.state.catalog.get(&self.examined.path));
+        let record = self.journals.state.catalog.get(&self.examined.path);
+        let recorded = is_known(record);
+        // A rename that is not known to be durable may have been lost by a failed sync.
+        let is_durable = record.is_none_or(|record| record.snapshots.len() == 1 && !record.absent);
         let damaged = self.examined.problems.iter().any(|problem| {
             matches!(problem.code, ProblemCode::SnapshotDamaged | ProblemCode::DocumentDamaged)
         });
         let is_current = !self.changes.values().any(|change| self.is_newer(change));
         match &self.examined.state {
-            FileState::Known(record) if is_current && record.layout != Layout::Void && !damaged => {
+            FileState::Known(record)
+                if is_current && is_durable && record.layout != Layout::Void && !damaged =>
+            {
                 Some(Content::Kept(record.clone()))
             }
             // Nothing was ever taken from it into the journals: its first use adopts it.
