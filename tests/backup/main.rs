@@ -10,6 +10,7 @@ mod holding;
 mod making;
 mod mutants;
 mod obstacles;
+mod openers;
 #[path = "../support/reached.rs"]
 mod reached;
 mod replacing;

@@ -4,7 +4,8 @@
 //! an intent says what replaces what, and after a crash [`settle`](settle()) rolls it forward.
 //!
 //! Lock order, outermost first: the lock of `backups/` → the locks of `lock` → the checkpoint locks of all databases in
-//! path order → their write locks in path order → their presence locks.
+//! path order → their write locks in path order → their presence locks. A migration takes both locks of one database before
+//! those of the next, while its own lock keeps all others away that lock several databases.
 
 mod alone;
 mod back_up;
@@ -35,6 +36,7 @@ pub use list::{BackupInfo, find_backup, list_backups, prune_backups};
 pub use lock::MigrationLock;
 pub use progress::Progress;
 pub use restore::restore;
+use settle::is_pending;
 pub use settle::settle;
 
 use super::base_path::BasePath;
@@ -71,8 +73,16 @@ impl Site {
     /// Opens a database of a base path that was settled before. A process that was restoring or migrating then may have died
     /// since: what it left is repaired before the database is used.
     fn open(&self, directory: &Path, wait: Wait) -> Result<Arc<Database>> {
-        let database = self.registry.open_by(&self.fs(), directory, self.options, wait)?;
-        settle(self, wait)?;
+        let open = || self.registry.open_by(&self.fs(), directory, self.options, wait);
+        let mut database = open()?;
+        if is_pending(self)? {
+            // Others may have opened it at the same time. It can be repaired only by the one that has it open alone, so each
+            // closes it first.
+            drop(database);
+            settle(self, wait)?;
+            database = open()?;
+            settle(self, wait)?;
+        }
         Ok(database)
     }
 

@@ -27,7 +27,7 @@ pub fn settle(site: &Site, wait: Wait) -> Result<()> {
     MigrationLock::settle(site, wait)
 }
 
-fn is_pending(site: &Site) -> Result<bool> {
+pub(super) fn is_pending(site: &Site) -> Result<bool> {
     let fs = site.fs();
     for intent in [site.restore_intent(), site.migration_intent()] {
         if fs.metadata(&intent).at("look up", &intent)?.is_some() {
