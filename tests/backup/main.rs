@@ -17,4 +17,5 @@ mod replacing;
 mod restoring;
 #[path = "../support/mod.rs"]
 mod support;
+mod verifying;
 mod world;

@@ -40,6 +40,7 @@ mod superuser;
 mod transactions;
 mod unreadable_files;
 mod unused_journals;
+mod verified_beside_others;
 mod verified_journals;
 mod verify;
 mod write_calls;

@@ -9,7 +9,7 @@ use crate::engine::error::Result;
 use crate::engine::index::Index;
 use crate::engine::lock::Wait;
 use crate::engine::order;
-use crate::engine::verify::{Problem, ProblemCode, VerifyReport, verify};
+use crate::engine::verify::{Cut, Problem, ProblemCode, VerifyReport, verify, verify_by};
 
 /// How often a collection that others keep changing is compared. The last attempt keeps writers of this process
 /// waiting.
@@ -50,7 +50,7 @@ impl Database {
         let resting =
             || Some(self.position().seq).filter(|&seq| self.tip.as_ref().is_none_or(|tip| tip.seq() == seq));
         let before = resting();
-        let mut report = verify(&self.fs, &self.directory, wait)?;
+        let mut report = self.verify_files(wait)?;
         let specs: Vec<Arc<CollectionSpec>> = {
             let state = self.state.read();
             state.collections.keys().filter_map(|path| Some(Arc::clone(&state.loaded(path)?.spec))).collect()
@@ -81,6 +81,17 @@ impl Database {
         }
         order::sort_by(&mut report.problems, |a, b| b.severity.cmp(&a.severity));
         Ok(report)
+    }
+
+    /// Verifies the files. If the process keeps the write lock, nobody else can take it.
+    fn verify_files(&self, wait: Wait) -> Result<VerifyReport> {
+        if self.writer.lock().kept.is_none() {
+            return verify(&self.fs, &self.directory, wait);
+        }
+        verify_by(&self.fs, &self.directory, || {
+            let held = self.acquire_unseen(wait)?;
+            Ok((Cut::look(&self.fs, &self.directory, false)?, held))
+        })
     }
 
     /// Compares the indexes of a loaded collection with its documents. Reports nothing if a document cannot be read:

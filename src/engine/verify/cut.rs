@@ -31,15 +31,11 @@ pub struct Cut {
 pub struct Held(#[expect(dead_code, reason = "dropping it unlocks")] LockGuard);
 
 impl Cut {
-    /// Looks at the database while holding the write lock briefly. Writes nothing.
+    /// Looks at the database while holding the write lock, and writes nothing. Nothing changes until the second value is
+    /// dropped, except that checkpoints remove files that are not needed any more.
     ///
     /// # Errors
     /// `LOCK_TIMEOUT`, `IO_ERROR`.
-    pub fn take(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<Cut> {
-        Cut::hold(fs, directory, wait).map(|(cut, _)| cut)
-    }
-
-    /// Like [`Cut::take`], but nothing changes until the second value is dropped.
     pub fn hold(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<(Cut, Option<Held>)> {
         let reserved = directory.join(RESERVED);
         let held = Held::take(fs, &reserved.join("write.lock"), wait)?;
@@ -60,7 +56,12 @@ impl Cut {
         let mut journals = Vec::new();
         for generation in names.iter().filter_map(|name| journal_generation(name)) {
             let path = journal_path(directory, generation);
-            journals.push((generation, fs.open(&path, OpenMode::Read).at("open", &path)?));
+            match fs.open(&path, OpenMode::Read) {
+                // A checkpoint removes journals that nobody needs any more without the write lock. The absence of one that
+                // is needed is found as that of any other.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => journals.push((generation, opened.at("open", &path)?)),
+            }
         }
         let mut documents = BTreeMap::new();
         for name in names.iter().filter(|name| document_generation(name).is_some()) {

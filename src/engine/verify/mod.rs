@@ -20,7 +20,7 @@ pub use journals::Journals;
 pub use report::{CollectionReport, Problem, ProblemCode, Severity, VerifyReport, count, write_table};
 
 use super::base_path::BasePath;
-use super::error::{Error, Result};
+use super::error::Result;
 use super::fs::Fs;
 use super::lock::Wait;
 use super::migration::StateFile;
@@ -46,10 +46,19 @@ pub fn verify_records(base: &BasePath) -> Result<Vec<Problem>> {
 /// # Errors
 /// `LOCK_TIMEOUT`, `IO_ERROR`. Problems of the data are not errors: they are in the report.
 pub fn verify(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<VerifyReport> {
+    verify_by(fs, directory, || Cut::hold(fs, directory, wait))
+}
+
+/// Like [`verify`]. `hold` takes the write lock, which is held until its second value is dropped, and looks at the database.
+pub(super) fn verify_by<H>(
+    fs: &Arc<dyn Fs>,
+    directory: &Path,
+    hold: impl Fn() -> Result<(Cut, H)>,
+) -> Result<VerifyReport> {
     // As many files as take about as long as reading the journals: neither are these read for each file, nor do writers wait
     // for all files.
     let look_again = |paths: &[String]| {
-        let (cut, _held) = Cut::hold(fs, directory, wait)?;
+        let (cut, _held) = hold()?;
         let journals = Journals::read(directory, &cut, fs.boot_id())?;
         let mut found = Vec::new();
         let mut bytes = 0;
@@ -63,8 +72,8 @@ pub fn verify(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<VerifyRe
         }
         Ok(found)
     };
-    let made = Cut::take(fs, directory, wait);
-    let survey = match made.and_then(|cut| Survey::make(&**fs, directory, &cut, look_again)) {
+    let made = hold().map(|(cut, _)| cut);
+    let survey = match made.and_then(|cut| Survey::make(&**fs, directory, &cut, Some(&look_again))) {
         Ok(survey) => survey,
         Err(error) => {
             let problem = Problem::from_error(&error, super::journal::RESERVED).ok_or(error)?;
@@ -74,6 +83,8 @@ pub fn verify(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<VerifyRe
     };
     Ok(survey.report(directory))
 }
+
+type LookAgain<'a> = dyn Fn(&[String]) -> Result<Vec<Examined>> + 'a;
 
 /// Everything that is known of a database's files.
 pub struct Survey {
@@ -90,17 +101,13 @@ impl Survey {
     pub fn alone(fs: &Arc<dyn Fs>, directory: &Path) -> Result<(Cut, Survey)> {
         let cut = Cut::look(fs, directory, true)?;
         // Nobody writes, so nothing is examined twice.
-        let survey = Survey::make(&**fs, directory, &cut, |_| Err(Error::Closed))?;
+        let survey = Survey::make(&**fs, directory, &cut, None)?;
         Ok((cut, survey))
     }
 
-    /// Examines a database. `look_again` examines collections again while nobody can write: the first of them, at least one.
-    fn make(
-        fs: &dyn Fs,
-        directory: &Path,
-        cut: &Cut,
-        look_again: impl Fn(&[String]) -> Result<Vec<Examined>>,
-    ) -> Result<Survey> {
+    /// Examines a database. If others may write meanwhile, even if nobody had it open at first, `look_again` examines
+    /// collections again while nobody can write: the first of them, at least one.
+    fn make(fs: &dyn Fs, directory: &Path, cut: &Cut, look_again: Option<&LookAgain<'_>>) -> Result<Survey> {
         let mut journals = Journals::read(directory, cut, fs.boot_id())?;
         let mut problems = std::mem::take(&mut journals.problems);
         let known = known_collections(&journals);
@@ -112,7 +119,7 @@ impl Survey {
         for path in known.iter().chain(unused) {
             collections.push(survey(fs, directory, path, &journals)?);
         }
-        if !cut.alone {
+        if let Some(look_again) = look_again {
             let suspicious = collections.iter().filter(|examined| examined.is_suspicious());
             let paths: Vec<String> = suspicious.map(|examined| examined.path.clone()).collect();
             let mut again = Vec::with_capacity(paths.len());
