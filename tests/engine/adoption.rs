@@ -8,10 +8,10 @@ use std::time::Duration;
 use octoprompt_storage::engine::fs::{Call, Fault, OsFs, Repeat, SimFs};
 use octoprompt_storage::engine::{
     CollectionSpec, Database, DatabaseOptions, Durability, Error, Event, FileHash, Foreign, Observer, Part,
-    Transaction, Verdicts, Wait,
+    Transaction, Verdicts, Wait, WarningCode,
 };
 
-use crate::support::simulated::{checkpoint, machine, open, put};
+use crate::support::simulated::{checkpoint, machine, name, open, put, warnings};
 use crate::support::{Fixture, Handle, READ, record};
 
 fn asking() -> Arc<CollectionSpec> {
@@ -296,6 +296,22 @@ fn a_partly_adopted_edit_is_reported_once_and_never_as_fully_adopted() {
     assert_eq!(looked_at(&fixture, &database, 1), Some(record(1, "newer")));
     assert_eq!(fixture.get(&database, 2), Some(record(2, "edited")));
     assert_conflict_over_1(&fixture, &database);
+}
+
+#[test]
+fn an_adoption_is_reported_only_once_it_is_committed() {
+    let fs = machine();
+    let database = open(&fs);
+    put(&database, "items.json", 1, "stored");
+    checkpoint(&database).expect("checkpointed");
+    fs.write_file("/database/items.json", format!("{{ \"1\": {} }}", record(1, "by hand")).as_bytes());
+    database.notice_all_edits().expect("looked at");
+    let writes = |call: &Call| matches!(call, Call::Write { .. }) && call.name().starts_with("journal-");
+    fs.fail_when(writes, Fault::NoSpace { written: 0 }, Repeat::Once);
+    name(&database, "items.json", 1).expect_err("the disk is full");
+    assert_eq!(warnings(&database), []);
+    assert_eq!(name(&database, "items.json", 1), Ok(Some("by hand".into())));
+    assert_eq!(warnings(&database), [WarningCode::SnapshotChanged]);
 }
 
 #[test]

@@ -100,6 +100,9 @@ impl Database {
             return self.install(spec, Some(snapshot), Some(&record));
         }
         let copies = self.set_aside(&path, &snapshot.bytes, &adoption)?;
+        self.settle(&path, &snapshot)?;
+        adoption.given_up.iter().try_for_each(|path| self.settle_absence(path))?;
+        self.commit_adoption(writer, spec, &record, &adoption)?;
         if is_edit && adoption.conflicts.is_empty() {
             self.warn(
                 WarningCode::SnapshotChanged,
@@ -107,9 +110,6 @@ impl Database {
             );
         }
         self.report(&path, &adoption, &copies);
-        self.settle(&path, &snapshot)?;
-        adoption.given_up.iter().try_for_each(|path| self.settle_absence(path))?;
-        self.commit_adoption(writer, spec, &record, &adoption)?;
         self.install(spec, Some(snapshot), Some(&record))
     }
 
