@@ -2,7 +2,8 @@
 //!
 //! Lock order, outermost first: `checkpointing` → the checkpoint lock file → `writer` → the write lock file → `state` →
 //! what the cache locks inside. `queue`, `warnings` and `observers` may be locked briefly under any of these, and
-//! nothing else is locked while one of them is held. No file is read or written while `state` is held.
+//! nothing else is locked while one of them is held. While `state` is held, no file is read or written, except for reads
+//! that need no disk access ([`File::read_at_cached`](crate::engine::fs::File::read_at_cached)).
 
 mod absent;
 pub(super) mod adopt;
