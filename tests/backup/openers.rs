@@ -21,12 +21,17 @@ fn processes_that_waited_for_a_migration_that_died_all_open_the_database() {
         // It has found no intent, and opens the database after the migration has died.
         let opens = |call: &Call| matches!(call, Call::OpenLock { path } if path.ends_with("one/.storage/write.lock"));
         let waits = Arc::clone(&waiting);
-        process.fs.before(opens, move || (0..2).for_each(|_| drop(waits.wait())));
+        process.fs.before(opens, move || {
+            waits.wait();
+            waits.wait();
+        });
         let looks =
             |call: &Call| matches!(call, Call::Metadata { path } if path.ends_with(".restore/intent.json"));
         let waits = Arc::clone(&both_open);
         process.fs.before(looks, || {});
-        process.fs.before(looks, move || drop(waits.wait()));
+        process.fs.before(looks, move || {
+            waits.wait();
+        });
         thread::spawn(move || code(process.site.open_under(&directory(0))).map(drop))
     };
     let openers = [open(), open()];
