@@ -8,6 +8,7 @@ mod everywhere;
 mod failures;
 mod holding;
 mod making;
+mod meanwhile;
 mod mutants;
 mod obstacles;
 mod openers;

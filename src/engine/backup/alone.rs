@@ -20,6 +20,9 @@ pub enum Owned<'a> {
     Closed { directory: &'a Path },
 }
 
+/// The lock files of a database, in the order in which they are locked.
+pub const LOCK_FILES: [&str; 3] = ["checkpoint.lock", "write.lock", "open.lock"];
+
 /// The locks of a database that this process does not have open.
 struct Locks {
     checkpoint: ProcessLock,
@@ -32,11 +35,8 @@ impl Locks {
         let reserved = directory.join(RESERVED);
         fs::create_dirs(&**fs, &reserved).at("create", &reserved)?;
         let open = |name: &str| ProcessLock::open(fs, &reserved.join(name));
-        Ok(Locks {
-            checkpoint: open("checkpoint.lock")?,
-            write: open("write.lock")?,
-            presence: open("open.lock")?,
-        })
+        let [checkpoint, write, presence] = LOCK_FILES;
+        Ok(Locks { checkpoint: open(checkpoint)?, write: open(write)?, presence: open(presence)? })
     }
 }
 

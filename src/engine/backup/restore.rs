@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
+use std::slice;
+use std::time::Instant;
 
-use super::alone::alone;
+use super::alone::{LOCK_FILES, alone};
 use super::copy::{Content, copy_file, hash_file};
 use super::list::stored_at;
 use super::lock::MigrationLock;
@@ -15,7 +17,8 @@ use super::sealed::read_sealed;
 use super::{Site, name};
 use crate::engine::cancel;
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{self, FileKind, OpenMode};
+use crate::engine::fs::{self, FileKind, Fs, OpenMode};
+use crate::engine::journal::RESERVED;
 use crate::engine::lock::Wait;
 use crate::engine::normal_path::normal_path;
 
@@ -80,8 +83,14 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
         Err(error) => {
             // Everything is as it was before.
             remove_staged(site);
-            for path in missing {
-                let _ = fs::remove_tree(&*fs, &path);
+            for (directory, outermost) in missing {
+                // Even after the caller gave up. What is in use, or cannot be removed, stays: an empty database.
+                let now = Wait { deadline: Instant::now(), ..wait };
+                let _ = cancel::without_caller(|| {
+                    alone(site, slice::from_ref(&directory), now, |_| {
+                        remove_unused(&*fs, &directory, &outermost)
+                    })
+                });
             }
             Err(error)
         }
@@ -93,10 +102,10 @@ fn is_declared(site: &Site) -> bool {
     !matches!(site.fs().metadata(&site.restore_intent()), Ok(None))
 }
 
-/// For each of these directories that does not exist yet, the outermost missing one at or above it.
-fn missing(site: &Site, directories: &[PathBuf]) -> Result<BTreeSet<PathBuf>> {
+/// Returns those of these directories that do not exist yet, each with the outermost missing one at or above it.
+fn missing(site: &Site, directories: &[PathBuf]) -> Result<Vec<(PathBuf, PathBuf)>> {
     let fs = site.fs();
-    let mut missing = BTreeSet::new();
+    let mut missing = Vec::new();
     for directory in directories {
         let mut outermost = None;
         for above in directory.ancestors().take_while(|above| *above != site.base.path()) {
@@ -105,9 +114,24 @@ fn missing(site: &Site, directories: &[PathBuf]) -> Result<BTreeSet<PathBuf>> {
             }
             outermost = Some(above.to_path_buf());
         }
-        missing.extend(outermost);
+        missing.extend(outermost.map(|outermost| (directory.clone(), outermost)));
     }
     Ok(missing)
+}
+
+/// Removes a directory that was created to be locked, and those above it down from `outermost`, as far as nothing else is in
+/// them: others may have begun to use them meanwhile. The caller holds the locks in it.
+fn remove_unused(fs: &dyn Fs, directory: &Path, outermost: &Path) -> Result<()> {
+    let reserved = directory.join(RESERVED);
+    let names = fs.list_dir(&reserved).at("list", &reserved)?;
+    if names.iter().any(|name| !LOCK_FILES.contains(&name.as_str())) {
+        return Ok(());
+    }
+    for path in names.iter().map(|name| reserved.join(name)) {
+        fs.remove_file(&path).at("remove", &path)?;
+    }
+    let mut emptied = directory.ancestors().take_while(|above| above.starts_with(outermost));
+    [&*reserved].into_iter().chain(&mut emptied).try_for_each(|path| fs.remove_dir(path).at("remove", path))
 }
 
 /// Returns the directory of a backup, given by its name or its absolute path.
