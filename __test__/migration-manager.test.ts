@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { MigrationManager, ProjectStorageV2 } from '../index.js'
-import type { MigrationContext } from '../index.js'
+import type { MigrationContext, VerifyReport } from '../index.js'
 import { caught, projectInput } from './support/index.js'
 import { noting, statePath, withManagers, write } from './support/migrations.js'
 
@@ -236,6 +236,24 @@ describe('migrate', () => {
     assert.deepEqual((await storage.list()).map(({ name }) => name), ['renamed', 'made by a migration'])
     await storage.update(project.id, { name: 'afterwards' })
   }))
+
+  for (const [kind, used] of [['a used storage', true], ['an unused storage', false]] as const) {
+    test(`can verify the data through ${kind}`, withManagers(async ({ manage, open }) => {
+      await open().create(projectInput())
+      const manager = manage()
+      const reports: VerifyReport[] = []
+      manager.register(noting([], '1.0.0', {
+        async up({ basePath }) {
+          const own = new ProjectStorageV2({ basePath, lockTimeout: 2000 })
+          if (used) await own.create(projectInput('made by a migration'))
+          reports.push(await own.verify())
+          await own.close()
+        },
+      }))
+      await manager.migrate()
+      assert.deepEqual(reports.map(({ ok, documents }) => [ok, documents]), [[true, used ? 2 : 1]])
+    }))
+  }
 })
 
 describe('rollback', () => {

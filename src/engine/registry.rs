@@ -14,6 +14,7 @@ use super::database::{Database, DatabaseOptions};
 use super::error::{Error, IoContext, Result};
 use super::fs::{self, Fs, Identity};
 use super::lock::Wait;
+use super::verify::{VerifyReport, verify};
 
 /// A slot that is locked while its database is being opened, so that two callers do not open it twice.
 type Place = Arc<Mutex<Weak<Database>>>;
@@ -68,6 +69,18 @@ pub fn open_shared(
     options: DatabaseOptions,
 ) -> Result<Arc<Database>> {
     Registry::of_process().open(file_system, directory, options)
+}
+
+/// Verifies the database in `directory` as [`verify()`] does, and through its engine if this process has it open: during a
+/// migration, nothing else gets the locks.
+///
+/// # Errors
+/// As [`Database::verify`].
+pub fn verify_shared(file_system: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<VerifyReport> {
+    match Registry::of_process().find(&**file_system, directory)? {
+        Some(database) => database.verify(wait),
+        None => verify(file_system, directory, wait),
+    }
 }
 
 impl Registry {

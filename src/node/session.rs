@@ -335,7 +335,7 @@ impl Session {
                     let wait = this.wait();
                     let mut report = match this.engine() {
                         Some(database) => database.verify(wait)?,
-                        None => engine::verify(&this.base.file_system(), &this.directory, wait)?,
+                        None => engine::verify_shared(&this.base.file_system(), &this.directory, wait)?,
                     };
                     report.problems.extend(engine::verify_records(&this.base)?);
                     Ok(Answer::json(verify_report(&report)))
