@@ -137,6 +137,17 @@ test('calls made after close are refused while close waits for earlier ones', wi
   assert.equal(existsSync(join(base, 'data', 'a')), false)
 }))
 
+test('a storage that was never used before it was closed is not opened by what was begun earlier', withDirectory(async ({ base }) => {
+  const things = new Things({ basePath: base })
+  const unused = new Things({ basePath: base, file: 'data/other.json' })
+  const iteration = unused.iterate()
+  await unused.close()
+  assert.equal((await caught(iteration.next())).code, 'CLOSED')
+  const writing = things.transaction((tx) => tx.in(unused).create({ name: 'a' }))
+  assert.equal((await caught(writing)).code, 'CLOSED')
+  await things.close()
+}))
+
 test('calls of a MigrationManager after close are refused while close waits for earlier ones', withDirectory(async ({ base }) => {
   const manager = new MigrationManager(base, { logger: null })
   let end: (() => void) | undefined

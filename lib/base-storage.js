@@ -256,14 +256,21 @@ class BaseStorage {
 
   iterate(options) {
     this[ensureOpen]()
-    const open = (query, after) => this[documents].iterate(query, after)
+    const open = (query, after) => {
+      // The first step may come after `close()`.
+      this[ensureOpen]()
+      return this[documents].iterate(query, after)
+    }
     return iterate(iterationOf(options), open, (start, signal) => this[read](start, signal, 'iterate'))
   }
 
   async transaction(work, options) {
     this[ensureOpen]()
     return await this[writes].around(() => transaction(this, work, options, this.options.lockTimeout, {
-      scope: (run, storage) => storage?.[scope]?.(run),
+      scope: (run, storage) => {
+        storage?.[ensureOpen]?.()
+        return storage?.[scope]?.(run)
+      },
       read: (storage, storages) => (start, signal) => storage[read](start, signal, 'transaction', storages),
       commit: (run, storage, signal) => {
         const start = (ticket) => run.commit(ticket, storage[documents])
