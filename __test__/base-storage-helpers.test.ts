@@ -90,6 +90,7 @@ describe('writeValidatedJson and readValidatedJson', () => {
     'that holds the entities of another storage': '../claimed.json',
     'that records the databases': '.databases.json',
     'in a backup': '../backups/a.json',
+    'that says what a migration changes': '.migration/intent.json',
   })) {
     test(`refuse a file ${what}`, withCalls(async (calls, storage, base) => {
       const other = new Things({ basePath: base, dataDir: 'other', file: 'claimed.json' })

@@ -77,6 +77,11 @@ describe('getIndexPath', () => {
     'the list of indexes': 'data/indexes.json',
     'an index': 'data/indexes/by_name.json',
     'a backup': 'backups/one/things.json',
+    'the record of databases, in different case': 'data/.Databases.json',
+    'the state of migrations, in different case': 'data/.Migration-State.json',
+    'a backup, in different case': 'Backups/one/things.json',
+    'the intent of a migration': 'data/.migration/intent.json',
+    'a file of a restore': 'data/.restore/things.json',
   })) {
     test(`may not name ${what}`, withDirectory(async ({ base }) => {
       await refused(new Things({ basePath: base, file }).list())
@@ -134,6 +139,7 @@ describe('dataDir', () => {
     'a backup': 'backups/one',
     'the record of databases': 'data/.databases.json',
     'the state of migrations': 'data/.migration-state.json',
+    'the state of migrations, in different case': 'data/.Migration-State.json',
     'the directory above the base path': '..',
     'a directory beside the base path': '../beside',
     'a directory that leads out of the base path': 'data/../../beside',
@@ -351,6 +357,8 @@ describe('the path from getEntityPath', () => {
     'that contains a claimed file': 'claimed',
     'that is the record of databases': 'data/.databases.json',
     'that is the directory of backups': 'backups',
+    'that is the folder of migrations': 'data/.migration',
+    'in the folder of restores': 'data/.restore/files',
   })) {
     test(`${what} is refused, and nothing is written`, withDirectory(async ({ base }) => {
       const other = new Things({ basePath: base, dataDir: 'other/below', file: 'claimed/by.json' })
@@ -366,6 +374,16 @@ describe('the path from getEntityPath', () => {
       assert.ok(existsSync(join(base, 'other', 'below', '.storage')))
     }))
   }
+
+  test('that is data itself is refused to a database in the base path', withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, dataDir: '.', entityPath: () => join(base, 'data') })
+    const entity = await storage.create({ name: 'a' })
+    put(join(base, 'data', '.migration-state.json'), '{"currentVersion":"0.0.0","migrations":[]}')
+    await refused(storage.delete(entity.id))
+    assert.deepEqual(await storage.list(), [entity])
+    await storage.close()
+    assert.ok(existsSync(join(base, 'data', '.migration-state.json')))
+  }))
 
   test('is asked for the entities that writeAll adds and for those that it removes', withDirectory(async ({ base }) => {
     const asked: number[] = []

@@ -6,16 +6,16 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::backup::{BACKUPS, is_safe};
+use super::backup::is_safe;
 use super::base_path::BasePath;
 use super::database::{Database, check_path, collection_file, leads_out, passes_symlink, uses_collection};
 use super::error::{Error, IoContext, Result};
 use super::journal::RESERVED;
 use super::lock::Wait;
-use super::normal_path::{is_at_or_below, is_device};
+use super::normal_path::is_device;
 
-/// Files that no storage may use, relative to the base path.
-const RESERVED_FILES: [&str; 1] = ["data/.migration-state.json"];
+/// The file that no storage may use, relative to the base path.
+const MIGRATION_STATE: &str = "data/.migration-state.json";
 /// The beginning of the names of the files that record the databases of the base path.
 const RECORDS: &str = "data/.databases.";
 /// Where the indexes that callers fill by hand are stored, relative to their database.
@@ -42,7 +42,7 @@ pub fn check_directory(base: &BasePath, directory: &Path) -> Result<()> {
         let base = base.path().display();
         return refuse(&format!("is not under {base}; use another dataDir, or a basePath above it"));
     };
-    if !is_safe(&name) || is_reserved(base, directory).is_some() {
+    if is_reserved(&name) {
         return refuse("is reserved for this package; use another dataDir");
     }
     Ok(())
@@ -99,20 +99,19 @@ pub fn own_collection(
 /// `Transaction::remove_entity_path`.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` for a path outside the base path, for a reserved one, and for one that holds every database or a
-/// claimed file.
+/// `INVALID_ARGUMENT` for a path outside the base path, for a reserved one, and for one that holds `data` or a claimed file.
 pub fn check_entity_path(base: &BasePath, database: &Database, directory: &Path, path: &str) -> Result<()> {
     check_path(directory, path)?;
     let target = collection_file(directory, path);
     let refuse = |why: String| Err(Error::InvalidArgument(format!("the path {path:?} of an entity {why}")));
     if leads_out(path) {
         check_way_out(base, database, directory, path)?;
-        if base.data().starts_with(&target) {
-            return refuse("holds every database".into());
-        }
     }
-    if let Some(problem) = is_reserved(base, &target) {
-        return refuse(problem);
+    if base.data().starts_with(&target) {
+        return refuse("holds what belongs to this package".into());
+    }
+    if base.relative(&target).is_some_and(|name| is_reserved(&name)) {
+        return refuse("is reserved for this package".into());
     }
     match base.claimed_below(&target)? {
         Some(file) => refuse(format!("holds {}, the file of a database", file.display())),
@@ -130,7 +129,7 @@ pub fn check_plain_file(base: &BasePath, path: &Path) -> Result<()> {
         return Ok(());
     }
     let name = base.relative_or_refuse(path)?;
-    if is_of_engine(&name) || is_reserved(base, path).is_some() {
+    if is_reserved(&name) {
         return refuse("is reserved for this package");
     }
     match base.owner(path)? {
@@ -142,8 +141,14 @@ pub fn check_plain_file(base: &BasePath, path: &Path) -> Result<()> {
 fn check_collection(base: &BasePath, database: &Database, directory: &Path, path: &str) -> Result<()> {
     check_path(directory, path)?;
     let file = collection_file(directory, path);
-    let problem = (path == INDEXES_FILE || path.starts_with(INDEXES)).then(|| "holds indexes".to_owned());
-    if let Some(problem) = problem.or_else(|| is_reserved(base, &file)) {
+    let problem = if path == INDEXES_FILE || path.starts_with(INDEXES) {
+        Some("holds indexes")
+    } else if base.relative(&file).is_some_and(|name| is_reserved(&name)) {
+        Some("is reserved for this package")
+    } else {
+        None
+    };
+    if let Some(problem) = problem {
         return Err(Error::InvalidArgument(format!("{} {problem}; use another file", file.display())));
     }
     if !leads_out(path) {
@@ -198,16 +203,11 @@ fn check_way_out(base: &BasePath, database: &Database, directory: &Path, path: &
     )))
 }
 
-/// Returns whether a path leads into the engine's folder of a database.
-fn is_of_engine(path: &str) -> bool {
-    path.split('/').any(|name| name.eq_ignore_ascii_case(RESERVED))
-}
-
-fn is_reserved(base: &BasePath, file: &Path) -> Option<String> {
-    let name = base.relative(file)?;
-    let reserved =
-        RESERVED_FILES.contains(&&*name) || name.starts_with(RECORDS) || is_at_or_below(&name, BACKUPS);
-    reserved.then(|| "is reserved for this package".to_owned())
+/// Whether a path, relative to the base path, is one that backups and migrations keep for themselves, or that no backup puts
+/// back. Some file systems ignore case.
+fn is_reserved(name: &str) -> bool {
+    let record = name.to_ascii_lowercase();
+    record == MIGRATION_STATE || record.starts_with(RECORDS) || !is_safe(name)
 }
 
 /// Returns the path of a file relative to a database above it.
