@@ -26,6 +26,8 @@ use super::verify::Problem;
 /// The directory that by default holds everything under the base path.
 const DATA: &str = "data";
 const RECORD: &str = ".databases.json";
+/// The record, relative to the base path.
+pub(super) const DATABASES: &str = "data/.databases.json";
 const FRESH: &str = ".databases.json.new";
 const LOCK: &str = ".databases.lock";
 

@@ -7,30 +7,27 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::Ordering;
 
-use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 use super::copy::{Content, content_of, copy_file, write_documents};
+use super::held::HeldDatabases;
 use super::inventory::Inventory;
 use super::lock::MigrationLock;
 use super::manifest::{DatabaseEntry, FileEntry, Kind, Manifest};
-use super::places::{Places, Purpose};
+use super::places::{Places, Purpose, Strangers};
 use super::replacement::{Replacement, Source, sync_file};
-use super::{Site, intent};
-use crate::engine::cancel;
+use super::{Site, intent, opened};
 use crate::engine::database::{Cut, CutContent, Database, Frozen, Held, Mutant, Quiet, WAYS_OUT};
-use crate::engine::error::{Error, Holder, IoContext, Result};
+use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::id::now_ms;
 use crate::engine::journal::Layout;
-use crate::engine::lock::{LONGEST_PAUSE, Wait};
-use crate::engine::order;
+use crate::engine::lock::Wait;
 
 /// The files of the rollback copy, in the folder of migrations.
-const BEFORE: &str = "before";
+pub(super) const BEFORE: &str = "before";
 
 /// A copied file: its name in the copy, and what it holds.
 type Copied = (String, Content);
@@ -39,58 +36,6 @@ type Copied = (String, Content);
 #[derive(Serialize, Deserialize)]
 pub struct Intent {
     pub copy: Manifest,
-}
-
-/// The databases that are held. Those that this process opens under the base path later are added.
-pub struct HeldDatabases {
-    /// Locked while the data is copied, and while the copy is discarded or put back.
-    databases: Mutex<Vec<Arc<Database>>>,
-    /// Whether there is an intent.
-    migrating: AtomicBool,
-    ended: AtomicBool,
-}
-
-impl HeldDatabases {
-    /// Holds one more database.
-    ///
-    /// # Errors
-    /// As [`Hold::begin`].
-    pub fn take_in(&self, database: &Arc<Database>, wait: Wait) -> Result<()> {
-        let mut databases = self.between_steps(database, wait)?;
-        if self.ended.load(Ordering::Acquire) || databases.iter().any(|known| Arc::ptr_eq(known, database)) {
-            return Ok(());
-        }
-        database.hold(wait)?;
-        if self.migrating.load(Ordering::Acquire) {
-            let _held = database.acquire_unseen(wait)?;
-            database.set_migrating(true);
-        }
-        databases.push(Arc::clone(database));
-        order::sort_by(&mut databases, |a, b| a.directory().cmp(b.directory()));
-        Ok(())
-    }
-
-    /// Waits until the data is neither being copied nor being put back, so that the held databases stay the same during
-    /// both.
-    fn between_steps(&self, database: &Database, wait: Wait) -> Result<MutexGuard<'_, Vec<Arc<Database>>>> {
-        loop {
-            if let Some(databases) = self.databases.try_lock_for(LONGEST_PAUSE) {
-                return Ok(databases);
-            }
-            cancel::check()?;
-            if Instant::now() >= wait.deadline {
-                return Err(Error::LockTimeout {
-                    path: database.directory().to_path_buf(),
-                    waited_ms: wait.timeout_ms(),
-                    holder: Some(Holder::this_process()),
-                });
-            }
-        }
-    }
-
-    fn all(&self) -> Vec<Arc<Database>> {
-        self.databases.lock().clone()
-    }
 }
 
 /// All databases of a base path, held for this process until it is dropped.
@@ -124,17 +69,13 @@ impl Hold {
     /// # Errors
     /// `LOCK_TIMEOUT`, `CORRUPT_DATA` if a database does not open, `IO_ERROR`. Nothing is held then.
     pub fn begin(site: Site, lock: MigrationLock, wait: Wait) -> Result<Hold> {
-        let held = Arc::new(HeldDatabases {
-            databases: Mutex::default(),
-            migrating: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-        });
+        let held = Arc::new(HeldDatabases::default());
         site.registry.note_hold(&site.base, &held);
         let hold = Hold { site, held, wait, _lock: lock };
         for directory in hold.site.databases(wait)? {
             let database = hold.site.open(&directory, wait)?;
             hold.site.registry.note_open(&hold.site.base, &directory, &database);
-            hold.held.take_in(&database, wait)?;
+            hold.held.take_in(&hold.site, &directory, &database, wait)?;
         }
         Ok(hold)
     }
@@ -268,7 +209,8 @@ impl Hold {
         let mut collections: BTreeMap<String, (String, String, &CutContent)> = BTreeMap::new();
         // Records the databases that were opened since, so that they are found like all others.
         site.databases(self.wait())?;
-        for (directory, at) in &self.directories(databases)? {
+        let directories = self.directories(databases)?;
+        for (directory, at) in &directories {
             let Some(cut) = cuts.get(*at) else { continue };
             let path = site.relative(directory)?;
             for (collection, content) in &cut.collections {
@@ -278,6 +220,9 @@ impl Hold {
             entries.push(DatabaseEntry { path, id: cut.id, seq: cut.seq });
         }
         let mut inventory = Inventory::of_data(site)?;
+        // What another process keeps in a database that it created meanwhile is not the migration's.
+        let strangers = Strangers::of(site, directories.iter().map(|(directory, _)| directory))?;
+        inventory.files.retain(|path| !strangers.have(path));
         inventory.files.extend(collections.keys().cloned());
         inventory.files.sort_unstable();
         inventory.files.dedup();
@@ -286,6 +231,7 @@ impl Hold {
         if spare.files.is_empty() {
             fs::remove_tree(&*fs, &before).at("remove", &before)?;
         }
+        opened::forget(site)?;
         fs::create_dirs(&*fs, &before).at("create", &before)?;
         let mut files = Vec::new();
         for path in inventory.files {

@@ -10,6 +10,7 @@
 mod alone;
 mod back_up;
 mod copy;
+mod held;
 mod hold;
 mod intent;
 mod inventory;
@@ -17,6 +18,7 @@ mod list;
 mod lock;
 mod manifest;
 mod name;
+mod opened;
 mod places;
 mod progress;
 mod replacement;
@@ -30,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use back_up::{BackedUp, BackupOptions, back_up};
-pub(super) use hold::HeldDatabases;
+pub(super) use held::HeldDatabases;
 pub use hold::{Hold, RollbackCopy, SpareCopy};
 pub use list::{BackupInfo, find_backup, list_backups, prune_backups};
 pub use lock::MigrationLock;
@@ -42,7 +44,7 @@ pub use settle::settle;
 use super::base_path::BasePath;
 use super::database::{Database, DatabaseOptions};
 use super::error::{Error, Result};
-use super::fs::Fs;
+use super::fs::{Fs, Identity};
 use super::journal::RESERVED;
 use super::lock::Wait;
 use super::normal_path::{is_plain_path, normal_path};
@@ -102,7 +104,7 @@ impl Site {
         self.base.record_database(directory, wait)?;
         self.registry.note_open(&self.base, directory, &database);
         if let Some(held) = self.registry.hold_on(&self.base) {
-            held.take_in(&database, wait)?;
+            held.take_in(self, directory, &database, wait)?;
         }
         Ok(database)
     }
@@ -155,8 +157,26 @@ impl Site {
     /// Returns the directories of all existing databases and of those at `paths`, in path order.
     ///
     /// # Errors
-    /// As [`Site::databases`]; `INVALID_ARGUMENT` if two of `paths` are one directory.
+    /// As [`Site::databases`] and [`Site::directories_at`].
     fn databases_and<'a>(&self, paths: impl Iterator<Item = &'a str>, wait: Wait) -> Result<Vec<PathBuf>> {
+        let (mut directories, mut known) = self.directories_at(paths)?;
+        for directory in self.databases(wait)? {
+            if self.base.identity(&directory)?.is_none_or(|identity| known.insert(identity)) {
+                directories.push(directory);
+            }
+        }
+        directories.sort_unstable();
+        Ok(directories)
+    }
+
+    /// Returns the directories at `paths`, in path order, and the identities of those that exist.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` if two of `paths` are one directory.
+    fn directories_at<'a>(
+        &self,
+        paths: impl Iterator<Item = &'a str>,
+    ) -> Result<(Vec<PathBuf>, BTreeSet<Identity>)> {
         let mut directories: Vec<PathBuf> = paths.map(|path| self.base.absolute(path)).collect();
         directories.sort_unstable();
         directories.dedup();
@@ -169,13 +189,7 @@ impl Site {
                 )));
             }
         }
-        for directory in self.databases(wait)? {
-            if self.base.identity(&directory)?.is_none_or(|identity| known.insert(identity)) {
-                directories.push(directory);
-            }
-        }
-        directories.sort_unstable();
-        Ok(directories)
+        Ok((directories, known))
     }
 
     /// Returns the path relative to the base path; empty for the base path itself.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::Site;
 use super::inventory::Inventory;
 use super::manifest::Manifest;
+use crate::engine::database::known_collections;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{FileKind, Fs};
 use crate::engine::normal_path::is_at_or_below;
@@ -206,4 +207,42 @@ pub fn names_above(path: &str) -> impl Iterator<Item = &str> {
 /// Whether `path` is `above` or lies below it. Everything lies below the base path, whose path is empty.
 pub fn is_below(path: &str, above: &str) -> bool {
     above.is_empty() || is_at_or_below(path, above)
+}
+
+/// The databases that are neither in a copy nor held: other processes created them meanwhile. Paths are relative to the base
+/// path.
+pub struct Strangers {
+    directories: Vec<String>,
+    /// The files of their collections.
+    collections: BTreeSet<String>,
+}
+
+impl Strangers {
+    /// Returns the databases that are not in these directories.
+    pub fn of<'a>(site: &Site, known: impl IntoIterator<Item = &'a PathBuf>) -> Result<Strangers> {
+        let known: BTreeSet<&PathBuf> = known.into_iter().collect();
+        let mut strangers = Strangers { directories: Vec::new(), collections: BTreeSet::new() };
+        for directory in site.base.databases()?.iter().filter(|directory| !known.contains(directory)) {
+            strangers.directories.push(site.relative(directory)?);
+            for collection in known_collections(&site.fs(), directory)? {
+                strangers.collections.insert(site.relative(&directory.join(collection))?);
+            }
+        }
+        Ok(strangers)
+    }
+
+    pub fn directories(&self) -> &[String] {
+        &self.directories
+    }
+
+    /// Whether a file is one of theirs. What else lies in `data` itself belongs to nobody.
+    pub fn have(&self, path: &str) -> bool {
+        let is_in = |directory: &String| directory.starts_with("data/") && is_below(path, directory);
+        self.collections.contains(path) || self.directories.iter().any(is_in)
+    }
+
+    /// Whether something may be theirs, so that it must not be removed.
+    pub fn may_have(&self, path: &str) -> bool {
+        self.directories.iter().any(|directory| is_below(path, directory))
+    }
 }

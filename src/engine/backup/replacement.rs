@@ -14,8 +14,9 @@ use super::alone::Owned;
 use super::copy::{Content, content_of, copy_file, is_missing};
 use super::inventory::Inventory;
 use super::manifest::{Kind, Manifest};
-use super::places::{Places, Purpose, check_writable, is_below};
+use super::places::{Places, Purpose, Strangers, check_writable, is_below};
 use super::{Site, intent};
+use crate::engine::base_path::DATABASES;
 use crate::engine::checksum::FileHash;
 use crate::engine::database::{Mutant, Start, known_collections, start_beyond, start_over};
 use crate::engine::error::{Error, IoContext, Outcome, Result};
@@ -111,6 +112,10 @@ impl Replacement {
             let start = start_beyond(&*fs, directory, seq)?;
             databases.push(Restarted { path, start, catalog: BTreeMap::new() });
         }
+        let strangers = Strangers::of(site, directories)?;
+        // It lists what they need, and everything that the copy of it lists.
+        let keeps_record = purpose == Purpose::PutBack && !strangers.directories().is_empty();
+        let stays = |path: &str| keeps_record && path == DATABASES;
         let (mut files, mut unchanged) = (Vec::new(), Vec::new());
         for (file, source) in manifest.files.iter().zip(sources) {
             if let Kind::Collection { database, collection, layout: Some(layout) } = &file.kind
@@ -123,11 +128,13 @@ impl Replacement {
             }
             let Content { size, sha256, .. } = source.content;
             match source.from {
+                _ if stays(&file.path) => {}
                 Some(from) => files.push(Placed { from, to: file.path.clone(), size, sha256 }),
                 None => unchanged.push(file.path.clone()),
             }
         }
-        let (remove, remove_directories) = surplus(site, manifest, directories, &give_way)?;
+        let (mut remove, remove_directories) = surplus(site, manifest, directories, &give_way, &strangers)?;
+        remove.retain(|path| !stays(path));
         let directories = manifest.directories.clone();
         let ends = Vec::new();
         let plan = Replacement {
@@ -391,22 +398,18 @@ fn surplus(
     manifest: &Manifest,
     databases: &[PathBuf],
     give_way: &[String],
+    strangers: &Strangers,
 ) -> Result<(Vec<String>, Vec<String>)> {
     let fs = site.fs();
     let kept: BTreeSet<&str> = manifest.files.iter().map(|file| file.path.as_str()).collect();
     let inventory = Inventory::of_data(site)?;
-    let mut strangers = Vec::new();
-    for directory in site.base.databases()?.iter().filter(|directory| !databases.contains(directory)) {
-        strangers.push(site.relative(directory)?);
-    }
     let goes = |path: &str| give_way.iter().any(|above| is_below(path, above));
-    if let Some(path) = strangers.iter().find(|path| goes(path)) {
+    if let Some(path) = strangers.directories().iter().find(|path| goes(path)) {
         return Err(Error::InvalidArgument(format!(
             "{} is a database that was created meanwhile, where something else must be put; remove it first",
             site.base.absolute(path).display()
         )));
     }
-    let is_strange = |path: &str| strangers.iter().any(|stranger| is_below(path, stranger));
     let mut files: BTreeSet<String> = inventory.files.into_iter().collect();
     for directory in databases {
         for collection in known_collections(&fs, directory)? {
@@ -418,14 +421,14 @@ fn surplus(
             }
         }
     }
-    files.retain(|path| !kept.contains(path.as_str()) && !is_strange(path) && !goes(path));
+    files.retain(|path| !kept.contains(path.as_str()) && !strangers.may_have(path) && !goes(path));
     let wanted: BTreeSet<&str> = manifest.directories.iter().map(String::as_str).collect();
     let mut directories = inventory.directories;
     directories.retain(|path| {
         let holds_database = databases
             .iter()
             .any(|database| site.relative(database).is_ok_and(|database| is_below(&database, path)));
-        !wanted.contains(path.as_str()) && !is_strange(path) && !holds_database && !goes(path)
+        !wanted.contains(path.as_str()) && !strangers.may_have(path) && !holds_database && !goes(path)
     });
     directories.reverse();
     Ok((files.into_iter().collect(), directories))

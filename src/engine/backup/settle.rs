@@ -1,6 +1,7 @@
 //! Repairing what a process left when it died during a restore or a migration.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use super::alone::alone;
 use super::hold::{Intent, remove_copy, sources_in_place};
@@ -9,7 +10,8 @@ use super::lock::MigrationLock;
 use super::manifest::Manifest;
 use super::places::{Places, Purpose, is_below};
 use super::replacement::{Replacement, remove_staged};
-use super::{Site, is_inside};
+use super::{Site, is_inside, opened};
+use crate::engine::database::{known_collections, start_beyond};
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs;
 use crate::engine::lock::Wait;
@@ -74,10 +76,10 @@ fn undo(site: &Site, wait: Wait) -> Result<()> {
         Found::Nothing => Ok(()),
         Found::Done => intent::end(&*fs, &path),
         Found::Open(Intent { copy: manifest }) => {
-            check_paths(&path, manifest.paths())?;
+            let opened = opened::read(site)?;
+            check_paths(&path, manifest.paths().chain(opened.iter().map(String::as_str)))?;
             make_way(site, &manifest)?;
-            let databases = manifest.databases.iter().map(|entry| entry.path.as_str());
-            let directories = site.databases_and(databases, wait)?;
+            let directories = changed_databases(site, &manifest, &opened)?;
             alone(site, &directories, wait, |owned| {
                 let sources = sources_in_place(site, &manifest)?;
                 let replacement =
@@ -88,6 +90,30 @@ fn undo(site: &Site, wait: Wait) -> Result<()> {
             })
         }
     }
+}
+
+/// Returns the directories of the databases that a migration may have changed, in path order: those of the copy, also where
+/// the migration moved or copied them, and those that it opened. It may have died before it noted one, which then is empty.
+/// Others belong to other processes.
+fn changed_databases(site: &Site, manifest: &Manifest, opened: &BTreeSet<String>) -> Result<Vec<PathBuf>> {
+    let fs = site.fs();
+    let mut paths: Vec<&str> = manifest.databases.iter().map(|entry| entry.path.as_str()).collect();
+    for path in opened {
+        if site.base.is_database(&site.base.absolute(path))? {
+            paths.push(path);
+        }
+    }
+    let (mut directories, mut known) = site.directories_at(paths.into_iter())?;
+    for directory in site.base.databases()? {
+        let is_copied = start_beyond(&*fs, &directory, 0)
+            .is_ok_and(|start| manifest.databases.iter().any(|entry| entry.id == start.id));
+        let is_its_own = is_copied || known_collections(&fs, &directory)?.is_empty();
+        if is_its_own && site.base.identity(&directory)?.is_none_or(|identity| known.insert(identity)) {
+            directories.push(directory);
+        }
+    }
+    directories.sort_unstable();
+    Ok(directories)
 }
 
 /// Removes what the migration put in place of a database's directory, or of one above, because otherwise nothing can be
