@@ -234,7 +234,7 @@ impl BasePath {
     }
 
     /// Returns whether [`BasePath::search`] reaches a path.
-    fn is_searched(&self, name: &str) -> Result<bool> {
+    pub(super) fn is_searched(&self, name: &str) -> Result<bool> {
         let mut names = name.split('/');
         if names.next() != Some(DATA) {
             return Ok(false);

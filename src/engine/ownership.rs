@@ -13,6 +13,7 @@ use super::error::{Error, IoContext, Result};
 use super::journal::RESERVED;
 use super::lock::Wait;
 use super::normal_path::is_device;
+use super::registry::Registry;
 
 /// The file that no storage may use, relative to the base path.
 const MIGRATION_STATE: &str = "data/.migration-state.json";
@@ -52,7 +53,8 @@ pub fn check_directory(base: &BasePath, directory: &Path) -> Result<()> {
 /// open database. Looks at a few directories and reads the record of the base path.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` for a path that no collection may have, and for a file that belongs to another database.
+/// `INVALID_ARGUMENT` for a path that no collection may have, for a file that belongs to another database, and for one that
+/// the migration under way could not put back.
 pub fn own_collection(
     base: &BasePath,
     database: &Database,
@@ -62,6 +64,9 @@ pub fn own_collection(
 ) -> Result<()> {
     check_collection(base, database, directory, path)?;
     check_names(base, directory, path)?;
+    if let Some(held) = Registry::of_process().hold_on(base) {
+        held.check_collection(base, directory, path)?;
+    }
     let file = collection_file(directory, path);
     let owner = base.owner(&file)?;
     if owner.as_deref() == Some(directory) {

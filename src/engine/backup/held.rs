@@ -1,5 +1,9 @@
 //! The databases that a migration holds, and those that its process opens meanwhile.
+//!
+//! A database or file outside `data` that no storage has used before is not in the copy that undoes the migration. The
+//! migration may not use it: it could not be put back.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,10 +11,14 @@ use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::places::is_below;
 use super::{Site, opened};
+use crate::engine::base_path::BasePath;
 use crate::engine::cancel;
-use crate::engine::database::Database;
-use crate::engine::error::{Error, Holder, Result};
+use crate::engine::database::{Database, collection_file, known_collections, uses_collection};
+use crate::engine::error::{Error, Holder, IoContext, Result};
+use crate::engine::fs;
+use crate::engine::journal::RESERVED;
 use crate::engine::lock::{LONGEST_PAUSE, Wait};
 use crate::engine::order;
 
@@ -21,6 +29,8 @@ pub struct HeldDatabases {
     pub(super) databases: Mutex<Vec<Arc<Database>>>,
     /// Whether there is an intent.
     pub(super) migrating: AtomicBool,
+    /// The files of the last copy, relative to the base path.
+    pub(super) copied: Mutex<BTreeSet<String>>,
     pub(super) ended: AtomicBool,
 }
 
@@ -28,7 +38,7 @@ impl HeldDatabases {
     /// Holds one more database, in a directory as its base path spells it.
     ///
     /// # Errors
-    /// As [`Hold::begin`](super::Hold::begin).
+    /// As [`Hold::begin`](super::Hold::begin); `INVALID_ARGUMENT` for a database that could not be put back.
     pub fn take_in(&self, site: &Site, directory: &Path, database: &Arc<Database>, wait: Wait) -> Result<()> {
         let mut databases = self.between_steps(database, wait)?;
         if self.ended.load(Ordering::Acquire) || databases.iter().any(|known| Arc::ptr_eq(known, database)) {
@@ -36,7 +46,11 @@ impl HeldDatabases {
         }
         let migrating = self.migrating.load(Ordering::Acquire);
         if migrating {
-            opened::note(site, site.relative(directory)?)?;
+            let name = site.relative(directory)?;
+            if !site.base.is_searched(&name)? && self.lacks(site, &name, directory)? {
+                return Err(not_copied(directory));
+            }
+            opened::note(site, name)?;
         }
         database.hold(wait)?;
         if migrating {
@@ -46,6 +60,39 @@ impl HeldDatabases {
         databases.push(Arc::clone(database));
         order::sort_by(&mut databases, |a, b| a.directory().cmp(b.directory()));
         Ok(())
+    }
+
+    /// Whether a database that the search of `data` does not find has something that the copy lacks. Beside `data`, that are
+    /// only its collections, and files that become collections: see [`HeldDatabases::check_collection`].
+    fn lacks(&self, site: &Site, name: &str, directory: &Path) -> Result<bool> {
+        if !known_collections(&site.fs(), directory)?.is_empty() {
+            return Ok(true);
+        }
+        let names = fs::list_if_there(&*site.fs(), directory).at("list", directory)?;
+        Ok(name.starts_with("data/")
+            && names.iter().any(|found| found != RESERVED)
+            && !self.copied.lock().iter().any(|path| is_below(path, name)))
+    }
+
+    /// Refuses a collection whose file exists outside `data` but is not in the copy. Called before a storage first looks at
+    /// the file.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`, `IO_ERROR`.
+    pub fn check_collection(&self, base: &BasePath, directory: &Path, path: &str) -> Result<()> {
+        if !self.migrating.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (fs, file) = (base.file_system(), collection_file(directory, path));
+        let name = base.relative_or_refuse(&file)?;
+        if base.is_searched(&name)?
+            || self.copied.lock().contains(&name)
+            || fs.metadata(&file).at("look up", &file)?.is_none()
+            || uses_collection(&fs, directory, path)?
+        {
+            return Ok(());
+        }
+        Err(not_copied(&file))
     }
 
     /// Waits until the data is neither being copied nor being put back, so that the held databases stay the same during
@@ -69,4 +116,11 @@ impl HeldDatabases {
     pub(super) fn all(&self) -> Vec<Arc<Database>> {
         self.databases.lock().clone()
     }
+}
+
+fn not_copied(path: &Path) -> Error {
+    Error::InvalidArgument(format!(
+        "{} is not in the copy that undoes this migration; open its storage once before the migration",
+        path.display()
+    ))
 }

@@ -95,6 +95,7 @@ impl Hold {
         let cuts = databases.iter().zip(&mut held).map(|(database, held)| database.cut(held));
         let cuts: Vec<Cut> = cuts.collect::<Result<_>>()?;
         let manifest = self.copy_files(&databases, &cuts, previous)?;
+        *self.held.copied.lock() = manifest.files.iter().map(|file| file.path.clone()).collect();
         for database in databases.iter() {
             database.set_migrating(true);
         }
