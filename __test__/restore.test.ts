@@ -5,6 +5,7 @@ import { describe, test } from 'node:test'
 import type { ManagerContext } from './support/migrations.js'
 import { caught, projectInput, runChild } from './support/index.js'
 import { dataOf, fingerprint, lay, noting, withManagers, write } from './support/migrations.js'
+import { Things } from './support/things.js'
 
 const SAMPLE = 1718000000000
 
@@ -76,6 +77,23 @@ describe('a restore', () => {
     await storage.update(SAMPLE, { name: 'afterwards' })
     await storage.close()
     assert.equal((await open().getById(SAMPLE))?.name, 'afterwards')
+  }))
+
+  test('leaves open storages their claimed files, and their databases to later backups', withManagers(async ({ base, manage }) => {
+    const manager = manage()
+    const kept = new Things({ basePath: base })
+    await kept.create({ name: 'kept' })
+    const backup = await manager.backup()
+    const storage = new Things({ basePath: base, dataDir: 'own', file: 'shared.json' })
+    await storage.create({ name: 'gone' })
+    await manager.restore(backup)
+    await storage.create({ name: 'new' })
+    const other = new Things({ basePath: base, dataDir: 'data/other', file: 'shared.json' })
+    assert.equal((await caught(other.list())).code, 'INVALID_ARGUMENT')
+    const { databases } = JSON.parse(await readFile(join(base, 'data', '.databases.json'), 'utf8'))
+    assert.deepEqual(databases, ['own'])
+    assert.deepEqual((await storage.list()).map(({ name }) => name), ['new'])
+    await Promise.all([kept, storage, other].map((opened) => opened.close()))
   }))
 
   test('restores the record of migrations with the data', withManagers(async ({ manage }) => {

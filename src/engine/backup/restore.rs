@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::slice;
 use std::time::Instant;
 
-use super::alone::{LOCK_FILES, alone};
+use super::alone::{LOCK_FILES, Owned, alone};
 use super::copy::{Content, copy_file, hash_file};
 use super::list::stored_at;
 use super::lock::MigrationLock;
@@ -16,6 +16,7 @@ use super::replacement::{Replacement, Source, remove_staged};
 use super::sealed::read_sealed;
 use super::{Site, name};
 use crate::engine::cancel;
+use crate::engine::database::collection_file;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, FileKind, Fs, OpenMode};
 use crate::engine::journal::RESERVED;
@@ -60,6 +61,8 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
     let databases = manifest.databases.iter().map(|entry| entry.path.as_str());
     let directories = site.databases_and(databases, wait)?;
     let missing = missing(site, &directories)?;
+    // One that is damaged is replaced.
+    let claims: BTreeSet<PathBuf> = site.base.claims().unwrap_or_default().into_iter().collect();
     let staged = site.restore_directory().join(STAGED);
     let mut declared = false;
     let restored = alone(site, &directories, wait, |owned| {
@@ -71,7 +74,9 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
         cancel::begin()?;
         replacement.begin(site, owned)?;
         declared = true;
-        replacement.finish(site, owned, false)
+        replacement.finish(site, owned, false)?;
+        record_again(site, &directories, owned, &claims, wait);
+        Ok(())
     });
     match restored {
         Ok(()) => {
@@ -93,6 +98,25 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
                 });
             }
             Err(error)
+        }
+    }
+}
+
+/// Records the databases again that this process has open, and claims the files of its storages again: the record that was
+/// restored may be older than both. What fails is repeated when it is next opened.
+fn record_again(
+    site: &Site,
+    directories: &[PathBuf],
+    owned: &[Owned<'_>],
+    claims: &BTreeSet<PathBuf>,
+    wait: Wait,
+) {
+    for (directory, owned) in directories.iter().zip(owned) {
+        let Owned::Open { database, .. } = owned else { continue };
+        let _ = site.base.record_database(directory, wait);
+        let files = database.declared_paths().into_iter().map(|path| collection_file(directory, &path));
+        for file in files.filter(|file| claims.contains(file)) {
+            let _ = site.base.claim(&file, directory, wait);
         }
     }
 }

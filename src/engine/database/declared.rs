@@ -51,6 +51,16 @@ impl Database {
         Ok(declaration)
     }
 
+    /// Returns the collections of the callers that hold a declaration.
+    pub(in crate::engine) fn declared_paths(&self) -> Vec<Arc<str>> {
+        let state = self.state.read();
+        let is_held = |collection: &Collection| {
+            collection.declarations.iter().any(|declaration| declaration.strong_count() > 0)
+        };
+        let held = state.collections.iter().filter(|(_, collection)| is_held(collection));
+        held.map(|(path, _)| Arc::clone(path)).collect()
+    }
+
     /// Rebuilds the indexes of a collection from its documents, and its index checkpoint.
     ///
     /// # Errors
