@@ -256,21 +256,15 @@ class BaseStorage {
 
   iterate(options) {
     this[ensureOpen]()
-    const open = (query, after) => {
-      // The first step may come after `close()`.
-      this[ensureOpen]()
-      return this[documents].iterate(query, after)
-    }
+    // The first step may come after `close()`.
+    const open = (query, after) => this[ensureOpen]()[documents].iterate(query, after)
     return iterate(iterationOf(options), open, (start, signal) => this[read](start, signal, 'iterate'))
   }
 
   async transaction(work, options) {
     this[ensureOpen]()
     return await this[writes].around(() => transaction(this, work, options, this.options.lockTimeout, {
-      scope: (run, storage) => {
-        storage?.[ensureOpen]?.()
-        return storage?.[scope]?.(run)
-      },
+      scope: (run, storage) => storage?.[ensureOpen]?.()[scope]?.(run),
       read: (storage, storages) => (start, signal) => storage[read](start, signal, 'transaction', storages),
       commit: (run, storage, signal) => {
         const start = (ticket) => run.commit(ticket, storage[documents])
@@ -286,8 +280,7 @@ class BaseStorage {
   }
 
   changes(options) {
-    this[ensureOpen]()
-    return this.#changes(options)
+    return this[ensureOpen]().#changes(options)
   }
 
   #changes(options) {
@@ -295,8 +288,7 @@ class BaseStorage {
   }
 
   async sequence() {
-    this[ensureOpen]()
-    return JSON.parse(await this[read]((ticket) => this[documents].sequence(ticket), undefined, 'sequence'))
+    return JSON.parse(await this[ensureOpen]()[read]((ticket) => this[documents].sequence(ticket), undefined, 'sequence'))
   }
 
   on(event, listener) {
@@ -485,9 +477,11 @@ class BaseStorage {
     await this.#adoption.wait(signal)
   }
 
+  /** Returns the storage if it is open. */
   [ensureOpen]() {
     // A call that began earlier runs to its end, including the calls that its callback makes.
     if (this.#closing !== undefined && !this[writes].isInside) throw closed()
+    return this
   }
 
   async [finish]() {

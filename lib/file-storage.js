@@ -221,8 +221,8 @@ class ProjectFileStorage extends EntityStorage {
   }
 
   [ensureOpen]() {
-    super[ensureOpen]()
     this[parent][ensureOpen]()
+    return super[ensureOpen]()
   }
 
   /** Brings only the files up to date, since the database belongs to the parent. */
