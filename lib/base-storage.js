@@ -265,7 +265,7 @@ class BaseStorage {
     this[ensureOpen]()
     return await this[writes].around(() => transaction(this, work, options, this.options.lockTimeout, {
       scope: (run, storage) => storage?.[ensureOpen]?.()[scope]?.(run),
-      read: (storage, storages) => (start, signal) => storage[read](start, signal, 'transaction', storages),
+      read: (run, storage) => (start, signal) => storage[read](start, signal, 'transaction', run.storages),
       commit: (run, storage, signal) => {
         const start = (ticket) => run.commit(ticket, storage[documents])
         return storage[write](start, signal, 'transaction', undefined, undefined, { storages: run.storages })

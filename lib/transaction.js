@@ -95,7 +95,7 @@ class Run {
   async step(storage, work) {
     if (this.#over) throw overError()
     this.storages.add(storage)
-    const read = this.#hooks.read(storage, this.storages)
+    const read = this.#hooks.read(this, storage)
     const call = (start, signal = this.#signal) => read(start, signal)
     const before = this.#last
     let ended
@@ -134,9 +134,9 @@ function overError() {
 /**
  * Runs a transaction on a storage.
  *
- * @param hooks functions of the storages: `scope(run, storage)` returns the steps of a storage, `read(storage, storages)` the
- *   function that starts its calls once no file of `storages` must be adopted, `commit(run, storage, signal)` commits,
- *   `place(storage)` tells databases apart, `about(storage)` returns the properties of events
+ * @param hooks functions of the storages: `scope(run, storage)` returns the steps of a storage, `read(run, storage)` the
+ *   function that starts its calls, `commit(run, storage, signal)` commits, `place(storage)` tells databases apart,
+ *   `about(storage)` returns the properties of events
  */
 async function transaction(storage, work, options, timeout, hooks) {
   let attempts = 1
