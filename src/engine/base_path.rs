@@ -28,8 +28,9 @@ const DATA: &str = "data";
 const RECORD: &str = ".databases.json";
 /// The record, relative to the base path.
 pub(super) const DATABASES: &str = "data/.databases.json";
-const FRESH: &str = ".databases.json.new";
-const LOCK: &str = ".databases.lock";
+/// What is about to replace the record, in the same directory.
+pub(super) const NEXT_RECORD: &str = ".databases.json.new";
+pub(super) const RECORD_LOCK: &str = ".databases.lock";
 
 /// The content of `data/.databases.json`. Paths are relative to the base path, with `/` between names.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -97,7 +98,7 @@ impl BasePath {
     pub fn verify_record(&self) -> Result<Option<Problem>> {
         match self.read() {
             Ok(_) => Ok(None),
-            Err(error) => Problem::of_record(format!("{DATA}/{RECORD}"), &error).map(Some).ok_or(error),
+            Err(error) => Problem::of_record(DATABASES, &error).map(Some).ok_or(error),
         }
     }
 
@@ -112,7 +113,7 @@ impl BasePath {
             return Ok(());
         }
         let path = self.data().join(RECORD);
-        let mut lock = ProcessLock::open(&self.fs, &self.data().join(LOCK))?;
+        let mut lock = ProcessLock::open(&self.fs, &self.data().join(RECORD_LOCK))?;
         lock.lock(LockKind::Exclusive, wait, || None)?;
         let guard = lock.guard();
         // Another process may have repaired the record in the meantime.
@@ -285,7 +286,7 @@ impl BasePath {
     fn change(&self, wait: Wait, work: impl FnOnce(&mut Record) -> Result<bool>) -> Result<()> {
         let data = self.data();
         fs::create_dirs(&*self.fs, &data).at("create", &data)?;
-        let mut lock = ProcessLock::open(&self.fs, &data.join(LOCK))?;
+        let mut lock = ProcessLock::open(&self.fs, &data.join(RECORD_LOCK))?;
         lock.lock(LockKind::Exclusive, wait, || None)?;
         let _guard = lock.guard();
         let mut record = self.read()?;
@@ -302,7 +303,7 @@ impl BasePath {
         let mut text = serde_json::to_vec_pretty(record)
             .map_err(|error| Error::io("write", &path, &io::Error::other(error)))?;
         text.push(b'\n');
-        replace_by_way_of(&*self.fs, &data.join(FRESH), &path, &text)
+        replace_by_way_of(&*self.fs, &data.join(NEXT_RECORD), &path, &text)
     }
 }
 

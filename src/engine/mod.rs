@@ -24,6 +24,7 @@ pub mod index_set;
 mod journal;
 mod key_lock;
 mod lock;
+mod lock_files;
 mod map_membership;
 mod map_write;
 pub mod migration;

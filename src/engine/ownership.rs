@@ -12,11 +12,10 @@ use super::database::{Database, check_path, collection_file, leads_out, passes_s
 use super::error::{Error, IoContext, Result};
 use super::journal::RESERVED;
 use super::lock::Wait;
+use super::migration::STATE_FILE;
 use super::normal_path::is_device;
 use super::registry::Registry;
 
-/// The file that no storage may use, relative to the base path.
-const MIGRATION_STATE: &str = "data/.migration-state.json";
 /// The beginning of the names of the files that record the databases of the base path.
 const RECORDS: &str = "data/.databases.";
 /// Where the indexes that callers fill by hand are stored, relative to their database.
@@ -212,7 +211,7 @@ fn check_way_out(base: &BasePath, database: &Database, directory: &Path, path: &
 /// back. Some file systems ignore case.
 fn is_reserved(name: &str) -> bool {
     let record = name.to_ascii_lowercase();
-    record == MIGRATION_STATE || record.starts_with(RECORDS) || !is_safe(name)
+    record == STATE_FILE || record.starts_with(RECORDS) || !is_safe(name)
 }
 
 /// Returns the path of a file relative to a database above it.

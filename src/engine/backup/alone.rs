@@ -11,6 +11,7 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, Fs};
 use crate::engine::journal::RESERVED;
 use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
+use crate::engine::lock_files::DatabaseLocks;
 
 /// A database that nobody else has open.
 pub enum Owned<'a> {
@@ -20,24 +21,11 @@ pub enum Owned<'a> {
     Closed { directory: &'a Path },
 }
 
-/// The lock files of a database, in the order in which they are locked.
-pub const LOCK_FILES: [&str; 3] = ["checkpoint.lock", "write.lock", "open.lock"];
-
-/// The locks of a database that this process does not have open.
-struct Locks {
-    checkpoint: ProcessLock,
-    write: ProcessLock,
-    presence: ProcessLock,
-}
-
-impl Locks {
-    fn open(fs: &Arc<dyn Fs>, directory: &Path) -> Result<Locks> {
-        let reserved = directory.join(RESERVED);
-        fs::create_dirs(&**fs, &reserved).at("create", &reserved)?;
-        let open = |name: &str| ProcessLock::open(fs, &reserved.join(name));
-        let [checkpoint, write, presence] = LOCK_FILES;
-        Ok(Locks { checkpoint: open(checkpoint)?, write: open(write)?, presence: open(presence)? })
-    }
+/// Opens the locks of a database that this process does not have open.
+fn locks_of(fs: &Arc<dyn Fs>, directory: &Path) -> Result<DatabaseLocks> {
+    let reserved = directory.join(RESERVED);
+    fs::create_dirs(&**fs, &reserved).at("create", &reserved)?;
+    DatabaseLocks::open(fs, &reserved)
 }
 
 fn take(lock: &mut ProcessLock, wait: Wait) -> Result<LockGuard> {
@@ -91,7 +79,7 @@ fn attempt<T>(
     for (directory, engine) in directories.iter().zip(&engines) {
         locks.push(match engine {
             Some(_) => None,
-            None => Some(Locks::open(&fs, directory)?),
+            None => Some(locks_of(&fs, directory)?),
         });
     }
     let mut checkpoints: Vec<LockGuard> = Vec::new();

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{MIGRATION, RESTORE, Site};
+use crate::engine::base_path::{NEXT_RECORD, RECORD_LOCK};
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{FileKind, list_if_there};
 use crate::engine::journal::RESERVED;
@@ -17,7 +18,7 @@ pub struct Inventory {
 }
 
 /// Names directly in `data` that no copy includes.
-const OWN: [&str; 4] = [RESTORE, MIGRATION, ".databases.lock", ".databases.json.new"];
+const OWN: [&str; 4] = [RESTORE, MIGRATION, RECORD_LOCK, NEXT_RECORD];
 
 impl Inventory {
     /// Lists everything under `data` except what belongs to the engine. O(names).

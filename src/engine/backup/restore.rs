@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::slice;
 use std::time::Instant;
 
-use super::alone::{LOCK_FILES, Owned, alone};
+use super::alone::{Owned, alone};
 use super::copy::{Content, copy_file, hash_file};
 use super::list::stored_at;
 use super::lock::MigrationLock;
@@ -21,6 +21,7 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, FileKind, Fs, OpenMode};
 use crate::engine::journal::RESERVED;
 use crate::engine::lock::Wait;
+use crate::engine::lock_files::LOCK_FILES;
 use crate::engine::normal_path::normal_path;
 
 /// The name of the folder of the staged files, in the folder of restores.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{BasePath, DATA, LOCK, RECORD, Record};
+use super::{BasePath, DATA, RECORD, RECORD_LOCK, Record};
 use crate::engine::backup::BACKUPS;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::FileKind;
@@ -70,7 +70,7 @@ impl BasePath {
     /// Returns whether a directory below this base path is itself a base path with databases of its own.
     fn is_base_path(&self, directory: &Path) -> bool {
         let exists = |path: PathBuf| self.fs.symlink_metadata(&path).ok().flatten().is_some();
-        [RECORD, LOCK].into_iter().any(|name| exists(directory.join(DATA).join(name)))
+        [RECORD, RECORD_LOCK].into_iter().any(|name| exists(directory.join(DATA).join(name)))
     }
 }
 

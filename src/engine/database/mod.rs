@@ -126,6 +126,7 @@ use super::index::{Entries, Index, IndexSpec, extract_all};
 pub use super::journal::{ACKNOWLEDGED_AT, ANNOUNCED_AT};
 use super::journal::{RESERVED, Tip};
 use super::lock::Wait;
+use super::lock_files::PRESENCE_LOCK;
 use super::options::CacheLimits;
 use counters::Counters;
 use exclusive::Checkpointing;
@@ -445,7 +446,7 @@ impl Drop for Database {
             // If the unlock fails, the system releases the lock when the handle is closed.
             let _ = files.presence.unlock();
             if self.options.is_mutant(Mutant::DeleteLockFiles) {
-                let _ = self.fs.remove_file(&self.directory.join(RESERVED).join("open.lock"));
+                let _ = self.fs.remove_file(&self.directory.join(RESERVED).join(PRESENCE_LOCK));
             }
         }
     }

@@ -27,6 +27,7 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, Fs, Network};
 use crate::engine::journal::{NO_SLOT, RESERVED, Tip, TipSlot, journal_path};
 use crate::engine::lock::{LockKind, ProcessLock, Wait};
+use crate::engine::lock_files::DatabaseLocks;
 
 impl Database {
     /// Opens the database in `directory`, creating what is missing. The first opener recovers it.
@@ -84,9 +85,8 @@ impl Database {
     ) -> Result<(Arc<Database>, bool)> {
         let reserved = directory.join(RESERVED);
         fs::create_dirs(&*fs, &reserved).at("create", &reserved)?;
-        let mut lock = ProcessLock::open(&fs, &reserved.join("write.lock"))?;
-        let mut presence = ProcessLock::open(&fs, &reserved.join("open.lock"))?;
-        let checkpoint = ProcessLock::open(&fs, &reserved.join("checkpoint.lock"))?;
+        let DatabaseLocks { checkpoint, write: mut lock, mut presence } =
+            DatabaseLocks::open(&fs, &reserved)?;
         lock.lock(LockKind::Exclusive, wait, || None)?;
         let guard = lock.guard();
         // Every opener comes through here with the write lock, so nobody slips in between the two locks.

@@ -19,6 +19,7 @@ use crate::engine::error::{Error, Holder, IoContext, Result};
 use crate::engine::fs::File;
 use crate::engine::journal::{LineBuffer, NO_SLOT, Tip, TipSlot, journal_path};
 use crate::engine::lock::{LONGEST_PAUSE, LockGuard, LockKind, ProcessLock, Wait, holder_of};
+use crate::engine::lock_files::WRITE_LOCK;
 
 /// What only one thread of this process may use at a time.
 #[derive(Default)]
@@ -155,7 +156,7 @@ impl Database {
                     check()?;
                     waiting_since.get_or_insert_with(Instant::now);
                     let busy = || Error::LockTimeout {
-                        path: self.reserved("write.lock"),
+                        path: self.reserved(WRITE_LOCK),
                         waited_ms: wait.timeout_ms(),
                         holder: self.write_lock_holder(),
                     };

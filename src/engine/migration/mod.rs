@@ -18,6 +18,6 @@ pub use held::HeldData;
 pub use lock::acquire;
 pub use plan::{Goal, Registered, Registry, Step};
 pub use run::{Next, Run, Safeguard, Summary, Undone};
-pub use state::{Record, State, StateFile};
+pub use state::{Record, STATE_FILE, State, StateFile};
 pub use status::{Progress, Status, status};
 pub use version::Version;

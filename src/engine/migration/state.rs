@@ -185,7 +185,10 @@ fn offset_of(text: &[u8], error: &serde_json::Error) -> u64 {
     (before + error.column()).min(text.len()) as u64
 }
 
-/// The file `<basePath>/data/.migration-state.json`.
+/// The state file, relative to the base path.
+pub const STATE_FILE: &str = "data/.migration-state.json";
+
+/// The state file of a base path.
 #[derive(Clone)]
 pub struct StateFile {
     fs: Arc<dyn Fs>,
@@ -198,7 +201,7 @@ impl StateFile {
     pub fn of(base: &BasePath) -> StateFile {
         StateFile {
             fs: base.file_system(),
-            path: base.data().join(".migration-state.json"),
+            path: base.path().join(STATE_FILE),
             next: folder(base.path()).join("next-state.json"),
         }
     }
@@ -222,7 +225,7 @@ impl StateFile {
     pub fn verify(&self) -> Result<Option<Problem>> {
         match self.load() {
             Ok(_) => Ok(None),
-            Err(error) => Problem::of_record("data/.migration-state.json", &error).map(Some).ok_or(error),
+            Err(error) => Problem::of_record(STATE_FILE, &error).map(Some).ok_or(error),
         }
     }
 

@@ -25,7 +25,8 @@ use super::error::{Error, IoContext, Result};
 use super::fs::{self, Fs, OpenMode};
 use super::index_set::is_definitions;
 use super::journal::{CollectionRecord, DOCUMENT, Layout, RESERVED, SnapshotRecord, journal_name};
-use super::lock::{LockGuard, LockKind, ProcessLock, Wait};
+use super::lock::{LockGuard, LockKind, Wait};
+use super::lock_files::{DatabaseLocks, PRESENCE_LOCK};
 use super::snapshot::SnapshotWriter;
 use super::verify::{
     Cut, Examined, Journals, ProblemCode, Survey, Texts, VerifyReport, count, examine, is_index_checkpoint,
@@ -74,11 +75,7 @@ impl Sole {
     /// Takes all locks. They are released between attempts, because those that have the database open may need them to close
     /// it.
     fn wait(fs: &Arc<dyn Fs>, reserved: &Path, wait: Wait) -> Result<Sole> {
-        let [mut checkpoint, mut write, mut presence] = [
-            ProcessLock::open(fs, &reserved.join("checkpoint.lock"))?,
-            ProcessLock::open(fs, &reserved.join("write.lock"))?,
-            ProcessLock::open(fs, &reserved.join("open.lock"))?,
-        ];
+        let DatabaseLocks { mut checkpoint, mut write, mut presence } = DatabaseLocks::open(fs, reserved)?;
         let mut pauses = wait.long_pauses();
         loop {
             checkpoint.lock(LockKind::Exclusive, wait, || None)?;
@@ -95,7 +92,7 @@ impl Sole {
             drop((write_guard, checkpoint_guard));
             cancel::check()?;
             pauses.next(|| Error::InUse {
-                path: reserved.join("open.lock"),
+                path: reserved.join(PRESENCE_LOCK),
                 waited_ms: wait.timeout_ms(),
                 holders: presence.holders(),
             })?;

@@ -9,6 +9,7 @@ use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{File, FileHandle, Fs, OpenMode, read_all};
 use crate::engine::journal::{RESERVED, TipSlot, document_generation, journal_generation, journal_path};
 use crate::engine::lock::{LockGuard, LockKind, ProcessLock, Wait};
+use crate::engine::lock_files::{PRESENCE_LOCK, WRITE_LOCK};
 
 /// What the reserved folder held at one moment, read under the write lock if there is one. Journals only grow beyond that
 /// state, so they may be read afterwards, while others continue to write.
@@ -38,9 +39,9 @@ impl Cut {
     /// `LOCK_TIMEOUT`, `IO_ERROR`.
     pub fn hold(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<(Cut, Option<Held>)> {
         let reserved = directory.join(RESERVED);
-        let held = Held::take(fs, &reserved.join("write.lock"), wait)?;
+        let held = Held::take(fs, &reserved.join(WRITE_LOCK), wait)?;
         let alone = match &held {
-            Some(held) => held.is_alone(fs, &reserved.join("open.lock"))?,
+            Some(held) => held.is_alone(fs, &reserved.join(PRESENCE_LOCK))?,
             None => true,
         };
         Ok((Cut::look(fs, directory, alone)?, held))

@@ -6,6 +6,7 @@ use super::cut::Cut;
 use super::report::{Problem, ProblemCode};
 use crate::engine::database::{SPOOL, is_of_this_process};
 use crate::engine::journal::{RESERVED, document_generation, journal_generation};
+use crate::engine::lock_files::LOCK_FILES;
 
 /// The beginning of the names of the folders into which a repair copies the originals.
 pub const BEFORE_REPAIR: &str = "before-repair-";
@@ -17,7 +18,8 @@ pub fn strays(cut: &Cut, named: &HashSet<String>) -> impl Iterator<Item = Proble
         let path = format!("{RESERVED}/{name}");
         let note = |code, message: &str| Some(Problem::new(code, path.as_str(), message));
         match name.as_str() {
-            "tip" | "write.lock" | "open.lock" | "checkpoint.lock" | "locks" | "owner" => None,
+            "tip" | "locks" | "owner" => None,
+            name if LOCK_FILES.contains(&name) => None,
             name if journal_generation(name).is_some() || is_index_checkpoint(name) => None,
             name if name.starts_with(BEFORE_REPAIR) => note(
                 ProblemCode::SetAside,
