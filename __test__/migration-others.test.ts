@@ -108,6 +108,23 @@ describe('a database that another process creates during a migration keeps what 
     await check(base, ['a'])
   }))
 
+  test('and may not be used by it', withManagers(async ({ base, manage }) => {
+    let attempts = 0
+    const manager = manage()
+    manager.register(noting([], '1.0.0', {
+      async up() {
+        attempts += 1
+        if (attempts === 1) await runChild('others.mjs', [base, 'a'])
+        await create(base, 'b')
+      },
+    }))
+    const error = await caught(manager.migrate())
+    assert.deepEqual([error.code, error.message.includes(join('data', 'new'))], ['INVALID_ARGUMENT', true], error.message)
+    await check(base, ['a'])
+    assert.deepEqual((await manager.migrate()).versions, ['1.0.0'])
+    await check(base, ['a', 'b'])
+  }))
+
   test('whose second step fails', withManagers(async ({ base, manage }) => {
     const add = async (name: string) => {
       const { stderr } = await runChild('others.mjs', [base, name])

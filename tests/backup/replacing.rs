@@ -169,7 +169,7 @@ fn an_interrupted_restore_whose_staged_files_are_gone_is_damage() {
 }
 
 /// Creates a database as another process would.
-fn begin(site: &Site, directory: &str) -> Result<Arc<Database>> {
+pub fn begin(site: &Site, directory: &str) -> Result<Arc<Database>> {
     let database = site.open_under(Path::new(directory))?;
     let items = spec("items.json");
     database.write(Durability::Full, move |t| t.put(&items, 1.into(), record(1, "begun").into_bytes()))?;

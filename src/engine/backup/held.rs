@@ -1,7 +1,8 @@
 //! The databases that a migration holds, and those that its process opens meanwhile.
 //!
-//! A database or file outside `data` that no storage has used before is not in the copy that undoes the migration. The
-//! migration may not use it: it could not be put back.
+//! A database or file outside `data` that no storage has used before is not in the copy that undoes the migration, and
+//! neither is what another process keeps in a database that it has created since. The migration may not use them: they could
+//! not be put back.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,10 +12,12 @@ use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::places::is_below;
+use super::manifest::Manifest;
+use super::places::{Strangers, is_below};
 use super::{Site, opened};
 use crate::engine::base_path::BasePath;
 use crate::engine::cancel;
+use crate::engine::checksum::DatabaseId;
 use crate::engine::database::{Database, collection_file, known_collections, uses_collection};
 use crate::engine::error::{Error, Holder, IoContext, Result};
 use crate::engine::fs;
@@ -29,9 +32,25 @@ pub struct HeldDatabases {
     pub(super) databases: Mutex<Vec<Arc<Database>>>,
     /// Whether there is an intent.
     pub(super) migrating: AtomicBool,
-    /// The files of the last copy, relative to the base path.
-    pub(super) copied: Mutex<BTreeSet<String>>,
+    pub(super) coverage: Mutex<Coverage>,
     pub(super) ended: AtomicBool,
+}
+
+/// What the last copy has.
+#[derive(Default)]
+pub struct Coverage {
+    /// Relative to the base path.
+    files: BTreeSet<String>,
+    databases: Vec<DatabaseId>,
+    /// The databases that existed when it was made, but that it lacks.
+    strangers: Strangers,
+}
+
+impl Coverage {
+    pub fn new(manifest: &Manifest, strangers: Strangers) -> Coverage {
+        let files = manifest.files.iter().map(|file| file.path.clone()).collect();
+        Coverage { files, databases: manifest.databases.iter().map(|entry| entry.id).collect(), strangers }
+    }
 }
 
 impl HeldDatabases {
@@ -44,34 +63,55 @@ impl HeldDatabases {
         if self.ended.load(Ordering::Acquire) || databases.iter().any(|known| Arc::ptr_eq(known, database)) {
             return Ok(());
         }
-        let migrating = self.migrating.load(Ordering::Acquire);
-        if migrating {
-            let name = site.relative(directory)?;
-            if !site.base.is_searched(&name)? && self.lacks(site, &name, directory)? {
-                return Err(not_copied(directory));
-            }
-            opened::note(site, name)?;
-        }
+        // From here on, no other process adds to it.
         database.hold(wait)?;
-        if migrating {
-            let _held = database.acquire_unseen(wait)?;
-            database.set_migrating(true);
+        if self.migrating.load(Ordering::Acquire)
+            && let Err(error) = self.take_into_migration(site, directory, database, wait)
+        {
+            database.release();
+            return Err(error);
         }
         databases.push(Arc::clone(database));
         order::sort_by(&mut databases, |a, b| a.directory().cmp(b.directory()));
         Ok(())
     }
 
-    /// Whether a database that the search of `data` does not find has something that the copy lacks. Beside `data`, that are
-    /// only its collections, and files that become collections: see [`HeldDatabases::check_collection`].
-    fn lacks(&self, site: &Site, name: &str, directory: &Path) -> Result<bool> {
+    fn take_into_migration(
+        &self,
+        site: &Site,
+        directory: &Path,
+        database: &Database,
+        wait: Wait,
+    ) -> Result<()> {
+        let name = site.relative(directory)?;
+        if self.lacks(site, &name, directory, database)? {
+            return Err(not_copied(directory));
+        }
+        opened::note(site, name)?;
+        let _held = database.acquire_unseen(wait)?;
+        database.set_migrating(true);
+        Ok(())
+    }
+
+    /// Whether a database has something that is not in the copy. Outside `data`, that are only its collections, and files that
+    /// become collections: see [`HeldDatabases::check_collection`].
+    fn lacks(&self, site: &Site, name: &str, directory: &Path, database: &Database) -> Result<bool> {
+        let is_searched = site.base.is_searched(name)?;
+        let coverage = self.coverage.lock();
+        // The migration may have made a copy of one.
+        if is_searched && coverage.databases.contains(&database.id()) {
+            return Ok(false);
+        }
         if !known_collections(&site.fs(), directory)?.is_empty() {
             return Ok(true);
         }
+        let is_passed_over = if is_searched {
+            coverage.strangers.directories().iter().any(|stranger| stranger == name)
+        } else {
+            name.starts_with("data/") && !coverage.files.iter().any(|path| is_below(path, name))
+        };
         let names = fs::list_if_there(&*site.fs(), directory).at("list", directory)?;
-        Ok(name.starts_with("data/")
-            && names.iter().any(|found| found != RESERVED)
-            && !self.copied.lock().iter().any(|path| is_below(path, name)))
+        Ok(is_passed_over && names.iter().any(|found| found != RESERVED))
     }
 
     /// Refuses a collection whose file exists outside `data` but is not in the copy. Called before a storage first looks at
@@ -86,7 +126,7 @@ impl HeldDatabases {
         let (fs, file) = (base.file_system(), collection_file(directory, path));
         let name = base.relative_or_refuse(&file)?;
         if base.is_searched(&name)?
-            || self.copied.lock().contains(&name)
+            || self.coverage.lock().files.contains(&name)
             || fs.metadata(&file).at("look up", &file)?.is_none()
             || uses_collection(&fs, directory, path)?
         {

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use serde::{Deserialize, Serialize};
 
 use super::copy::{Content, content_of, copy_file, write_documents};
-use super::held::HeldDatabases;
+use super::held::{Coverage, HeldDatabases};
 use super::inventory::Inventory;
 use super::lock::MigrationLock;
 use super::manifest::{DatabaseEntry, FileEntry, Kind, Manifest};
@@ -95,7 +95,6 @@ impl Hold {
         let cuts = databases.iter().zip(&mut held).map(|(database, held)| database.cut(held));
         let cuts: Vec<Cut> = cuts.collect::<Result<_>>()?;
         let manifest = self.copy_files(&databases, &cuts, previous)?;
-        *self.held.copied.lock() = manifest.files.iter().map(|file| file.path.clone()).collect();
         for database in databases.iter() {
             database.set_migrating(true);
         }
@@ -255,7 +254,7 @@ impl Hold {
             fs::remove_tree(&*fs, &unused).at("remove", &unused)?;
         }
         fs.sync_dir(&before).at("sync directory", &before)?;
-        Ok(Manifest {
+        let manifest = Manifest {
             package: env!("CARGO_PKG_VERSION").to_owned(),
             created: now_ms(),
             name: BEFORE.to_owned(),
@@ -263,7 +262,9 @@ impl Hold {
             directories: inventory.directories,
             files,
             left_out: inventory.left_out,
-        })
+        };
+        *self.held.coverage.lock() = Coverage::new(&manifest, strangers);
+        Ok(manifest)
     }
 
     /// Copies the file of a collection, or writes what belongs in it, and returns the layout of the copy if it is a snapshot.

@@ -211,6 +211,7 @@ pub fn is_below(path: &str, above: &str) -> bool {
 
 /// The databases that are neither in a copy nor held: other processes created them meanwhile. Paths are relative to the base
 /// path.
+#[derive(Default)]
 pub struct Strangers {
     directories: Vec<String>,
     /// The files of their collections.

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Database;
+use crate::engine::checksum::DatabaseId;
 use crate::engine::error::Result;
 use crate::engine::lock::Wait;
 
@@ -33,6 +34,11 @@ impl Database {
         }
         writer.kept = None;
         checkpointing.kept = None;
+    }
+
+    /// The database's id, as its journals give it.
+    pub(in crate::engine) fn id(&self) -> DatabaseId {
+        self.state.read().database
     }
 
     /// Tells every process that an intent on disk will undo or redo what happens to the data from now on, or that this
