@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { access, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
-import { ProjectStorageV2 } from '../index.js'
+import { ProjectStorageV2, type ProjectsStorage } from '../index.js'
 import { caught, fileInput, filesPath, projectInput, projectRecord, withProject, withStorage } from './support/index.js'
 
 const names = (found: { name: string }[]) => found.map(({ name }) => name)
@@ -294,3 +294,23 @@ describe('results', () => {
     assert.equal((await storage.getById(created.id))?.description, 'd')
   }))
 })
+
+test('a subclass may override methods that others resemble', withStorage(async (storage, { base }) => {
+  class Counting extends ProjectStorageV2 {
+    calls: string[] = []
+    override readAll() {
+      this.calls.push('readAll')
+      return super.readProjects()
+    }
+    override writeAll(data: ProjectsStorage) {
+      this.calls.push('writeAll')
+      return super.writeProjects(data)
+    }
+  }
+  const counting = new Counting({ basePath: base })
+  const { id } = await storage.create(projectInput())
+  assert.deepEqual(Object.keys(await counting.readAll()), [String(id)])
+  assert.deepEqual(await counting.writeAll({}), {})
+  assert.deepEqual(counting.calls, ['readAll', 'writeAll'])
+  await counting.close()
+}))

@@ -114,11 +114,11 @@ class ProjectStorageV2 extends EntityStorage {
   }
 
   async readProjects(options) {
-    return await this.readAll(options)
+    return await super.readAll(options)
   }
 
   async writeProjects(projects, options) {
-    return await this.writeAll(projects, options)
+    return await super.writeAll(projects, options)
   }
 
   async readProjectFiles(projectId, options) {

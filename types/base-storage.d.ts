@@ -45,7 +45,7 @@ export interface BaseStorageOptions extends StorageOptions {
  * ```
  *
  * A subclass may override any method and call `super`. No method calls another one through the instance, except
- * `getIndexPath` and `getEntityPath`.
+ * `getIndexPath` and `getEntityPath`; `await using` calls `close`.
  *
  * Every method that returns a promise rejects with `CLOSED` after {@link close}. A read returns a copy that is yours:
  * changing it does not change what is stored. When the promise of a write resolves, the write is as durable as
