@@ -52,6 +52,15 @@ describe('a restore', () => {
     await rm(join(base, 'backups'), { recursive: true })
     await manage().restore(join(base, 'moved away'))
     assert.deepEqual(await dataOf(base), kept)
+    await change(context)
+    const before = process.cwd()
+    process.chdir(join(base, 'moved away'))
+    try {
+      await manage().restore('.')
+    } finally {
+      process.chdir(before)
+    }
+    assert.deepEqual(await dataOf(base), kept)
   }))
 
   test('onto an empty base path, as on another machine, restores everything', withBackup(async ({ base, manage, open, kept }) => {

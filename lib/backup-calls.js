@@ -18,7 +18,7 @@ function callOptions(given) {
   if (onProgress !== undefined && typeof onProgress !== 'function') {
     throw invalid(`onProgress must be a function, got ${describe(onProgress)}`)
   }
-  return { onProgress, signal: signalOf(signal), keep: keepOf(keep) }
+  return { onProgress, signal: signalOf(signal), keep: keepOf(keep, { ofType: invalid, ofValue: invalid }) }
 }
 
 /** Checks the name of a backup to be made. */
@@ -32,7 +32,7 @@ function backupOf(value) {
   if (typeof value !== 'string' || value === '' || value.includes('\0')) {
     throw invalid(`a backup is given by its name or path, got ${describe(value)}`)
   }
-  return path.basename(value) === value ? value : path.resolve(value)
+  return path.basename(value) === value && value !== '.' && value !== '..' ? value : path.resolve(value)
 }
 
 const aborted = (what, cause) => refusal('ABORTED', `${what} was aborted; nothing was changed`, { cause, reason: cause })

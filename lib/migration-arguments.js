@@ -36,11 +36,11 @@ function managerOptions(given = {}) {
   })
 }
 
-/** Checks how many backups to keep; undefined means all. */
-function keepOf(value) {
+/** Checks how many backups to keep, in the options of a constructor or of a call; undefined means all. */
+function keepOf(value, { ofType, ofValue } = { ofType: wrongType, ofValue: wrongValue }) {
   if (value === undefined) return undefined
-  if (typeof value !== 'number') throw wrongType('option keep must be a number')
-  if (!(Number.isSafeInteger(value) && value >= 1)) throw wrongValue('option keep must be an integer of at least 1')
+  if (typeof value !== 'number') throw ofType('option keep must be a number')
+  if (!(Number.isSafeInteger(value) && value >= 1)) throw ofValue('option keep must be an integer of at least 1')
   return value
 }
 
