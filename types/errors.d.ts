@@ -19,8 +19,8 @@ export type StorageErrorCode =
   | 'ADDON_NOT_LOADED'
 
 /**
- * Every error of this package, with two exceptions: errors of your own schemas reach you unchanged, and constructors throw a
- * `TypeError` or `RangeError` with the code `INVALID_ARGUMENT`.
+ * Every error of this package, with two exceptions: errors of your own schemas, callbacks and streams reach you unchanged, and
+ * constructors throw a `TypeError` or `RangeError` with the code `INVALID_ARGUMENT`.
  */
 export class StorageError extends Error {
   constructor(message: string, code: StorageErrorCode, options?: ErrorOptions)
@@ -40,7 +40,7 @@ export class StorageError extends Error {
   readonly platform?: string
   /** For `LOCK_TIMEOUT`: the process that holds the lock, if known. */
   readonly holder?: number
-  /** For `LOCK_TIMEOUT` of a restore: the other processes that have the data open, as far as the system tells. */
+  /** For `LOCK_TIMEOUT` of a restore or a repair: the other processes that have the data open, as far as the system tells. */
   readonly holders?: number[]
   /**
    * For a write that failed. `'none'`: nothing changed, and the call may be repeated. `'unknown'`: either a sync failed, and
