@@ -74,14 +74,29 @@ describe('a failed migration', () => {
   }))
 })
 
-test('with --json, what a migration prints goes to standard error as a log', withApp(async ({ run, write }) => {
-  await write(moduleOf(`console.log('%d files', 2); console.warn('careful')`))
+test('with --json, what a migration prints goes to standard error, a document on each line', withApp(async ({ run, write }) => {
+  await write(moduleOf(`
+    console.log('%d files', 2)
+    console.warn('two\\nlines')
+    console.dir({ directory: 3 })
+    console.table([{ column: 4 }])
+    console.group('group')
+    console.count('count')
+    console.trace('here')
+    console.assert(false, 'assertion')
+    process.emitWarning('careful', { type: 'CustomWarning', code: 'CAREFUL' })
+    process.emitWarning('without a code')
+  `))
   const { stdout, stderr } = await run(...FILE, '--json')
   assert.deepEqual(JSON.parse(stdout), { versions: ['1.0.0'], currentVersion: '1.0.0' })
-  const logged = stderr.split('\n').filter(Boolean).map((line) => JSON.parse(line).log)
-  for (const one of [{ level: 'info', message: '2 files' }, { level: 'warn', message: 'careful' }]) {
-    assert.ok(logged.some((log) => log.level === one.level && log.message === one.message), stderr)
+  const documents = stderr.trimEnd().split('\n').map((line) => JSON.parse(line))
+  const logged = documents.flatMap(({ log }) => (log === undefined ? [] : [`${log.level}: ${log.message}`]))
+  for (const line of ['info: 2 files', 'warn: two\nlines', 'info: group', 'info: count: 1', 'warn: Assertion failed: assertion']) {
+    assert.ok(logged.includes(line), `${line} in ${stderr}`)
   }
+  for (const part of ['directory: 3', 'column']) assert.ok(logged.some((line) => line.includes(part)), `${part} in ${stderr}`)
+  const warnings = documents.flatMap(({ warning }) => (warning === undefined ? [] : [warning]))
+  assert.deepEqual(warnings, [{ code: 'CAREFUL', message: 'careful' }, { code: 'Warning', message: 'without a code' }])
 }))
 
 test('a migration runs to its end even if nobody reads its output any more', withApp(async ({ base, json, write }) => {

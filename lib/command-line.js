@@ -3,6 +3,8 @@
 // The command line. Native code does everything except run migrations, which are JavaScript: only they need the addon that
 // servers load.
 
+const { Console } = require('node:console')
+const { Writable } = require('node:stream')
 const { pathToFileURL } = require('node:url')
 const { format } = require('node:util')
 const { describe } = require('./arguments.js')
@@ -16,8 +18,8 @@ const { linesOf } = require('./thrown-lines.js')
 /** The exit codes of the errors that have one of their own, as listed in `docs/command-line.md`. */
 const EXITS = { INVALID_ARGUMENT: 2, NOT_FOUND: 4, LOCK_TIMEOUT: 5 }
 
-/** The levels of what is printed by `console`; the others are `info`. */
-const LEVELS = { error: 'error', warn: 'warn' }
+/** The functions of `console` that print their arguments, and the levels that a log has for them. */
+const LEVELS = { debug: 'info', error: 'error', info: 'info', log: 'info', warn: 'warn' }
 
 /** Runs a command and sets the exit code of the process. */
 async function main(args) {
@@ -65,10 +67,8 @@ async function runMigrations(order) {
   else process.env.NO_COLOR = '1'
   const log = (message, level) => say(process.stderr, { log: { level, message } })
   if (json) {
-    // What migrations print would otherwise be among the results.
-    for (const name of ['debug', 'error', 'info', 'log', 'warn']) {
-      console[name] = (...values) => log(format(...values), LEVELS[name] ?? 'info')
-    }
+    redirectConsole(log)
+    redirectWarnings()
   }
   // A status is shown below and not logged.
   const logger = goal === 'status' ? null : json ? log : undefined
@@ -89,6 +89,28 @@ async function runMigrations(order) {
   } finally {
     await manager?.close()
   }
+}
+
+/** Passes everything that `console` prints to `log`. It would otherwise be among the results. */
+function redirectConsole(log) {
+  const stream = (level) => new Writable({
+    decodeStrings: false,
+    write(text, _encoding, done) {
+      log(text.replace(/\n$/, ''), level)
+      done()
+    },
+  })
+  const logging = new Console({ stdout: stream('info'), stderr: stream('error') })
+  for (const [name, level] of Object.entries(LEVELS)) logging[name] = (...values) => log(format(...values), level)
+  for (const name of Object.keys(console)) {
+    if (name !== 'Console' && typeof logging[name] === 'function') console[name] = logging[name].bind(logging)
+  }
+}
+
+/** Writes warnings as documents, and not as the runtime would for people. */
+function redirectWarnings() {
+  process.removeAllListeners('warning')
+  process.on('warning', ({ name, code = name, message }) => say(process.stderr, { warning: { code, message } }))
 }
 
 function reach(manager, goal, version) {
