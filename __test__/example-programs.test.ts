@@ -39,6 +39,8 @@ test('the note taker adds, lists, searches, completes and removes notes', withDi
   assert.deepEqual((await notes('search', 'MIL')).lines, ['✓ 1 Buy milk #home'])
   assert.deepEqual((await notes('remove', '2')).lines, ['removed 2'])
   assert.deepEqual(await notes('done', '2'), { code: 1, lines: [], stderr: 'there is no note 2\n' })
+  assert.deepEqual(await notes('done', 'two'), { code: 1, lines: [], stderr: 'there is no note two\n' })
+  assert.deepEqual(await notes('remove'), { code: 1, lines: [], stderr: 'there is no note\n' })
   assert.deepEqual(await notes('add', ' '), { code: 1, lines: [], stderr: 'a note needs a text\n' })
 }))
 
@@ -70,9 +72,11 @@ test('the sync program keeps a project in step with a folder', withDirectory(asy
   assert.deepEqual(await sync(), ['0 new, 1 changed, 0 removed, 1 as they were'])
   await rm(join(folder, 'old.ts'))
   assert.deepEqual(await sync(), ['0 new, 0 changed, 1 removed, 1 as they were'])
+  assert.equal((await output('sync-folder.mts', [join(base, 'nothing'), base])).code, 1)
 
   const storage: ProjectStorageV2 = open()
   const project = await storage.getByPath(folder)
+  assert.deepEqual(await storage.list(), [project])
   const files = await storage.getProjectFiles(project!.id)
   assert.deepEqual(files.map(({ path, content, version }) => [path, content, version]), [
     ['src/main.ts', 'one', 1],

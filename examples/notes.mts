@@ -52,9 +52,9 @@ class Notes extends BaseStorage<Note, Record<string, Note>, z.input<typeof noteS
     })
   }
 
-  async byNumber(number: string | undefined): Promise<Note> {
-    const [note] = await this.findBy('by_number', Number(number))
-    if (note === undefined) throw new UserError(`there is no note ${number}`)
+  async byNumber(number = ''): Promise<Note> {
+    const [note] = /^\d+$/.test(number) ? await this.findBy('by_number', Number(number)) : []
+    if (note === undefined) throw new UserError(`there is no note ${number}`.trimEnd())
     return note
   }
 }

@@ -40,11 +40,12 @@ function textOf(bytes: Buffer): string | undefined {
 }
 
 export async function sync(storage: ProjectStorageV2, folder: string) {
+  // Nothing is stored of a folder that cannot be read.
+  const found: Found[] = []
+  for await (const file of textFiles(folder)) found.push(file)
   const known = await storage.getByPath(folder)
   const project = known ?? (await storage.create({ name: basename(folder), path: folder }))
   const files = storage.getFileStorage(project.id)
-  const found: Found[] = []
-  for await (const file of textFiles(folder)) found.push(file)
 
   return files.transaction(async (tx) => {
     const counts = { created: 0, changed: 0, removed: 0, unchanged: 0 }
