@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdir, readFile, readdir, rm, symlink } from 'node:fs/promises'
+import { mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { withApp, withCli } from './support/cli.js'
@@ -55,6 +55,13 @@ describe('import', () => {
     await text('import', '.')
     assert.deepEqual(paths(await jsonLines('files', 'here')), ['data/own.json', 'main.ts'])
     assert.ok((await readdir(join(base, 'data'))).includes('project_storage'))
+  }))
+
+  test('refuses to import a part of the storage', withApp(async ({ error, text }) => {
+    await text('backup', 'one')
+    for (const own of ['data/project_storage', 'data/project_storage/.storage', 'backups/one/data']) {
+      assert.equal((await error(2, 'import', own)).code, 'USAGE')
+    }
   }))
 
   test('changes files without a new version with --in-place', withApp(async ({ jsonLines, json, write }) => {
@@ -170,6 +177,37 @@ describe('export', () => {
       assert.equal(await readFile(join(base, 'elsewhere/main.ts'), 'utf8'), 'mine')
     }))
   }
+
+  test('leaves out what the file system has no room for in a name, and writes the rest', withCli(async ({ base, open, run }) => {
+    const storage = open()
+    const project = await storage.create({ name: 'long', path: '/srv/long' })
+    const files = storage.getFileStorage(project.id)
+    const long = [`${'n'.repeat(300)}`, `new/${'n'.repeat(300)}/x`, `${'deep/'.repeat(8000)}x`]
+    await files.createMany(['a', ...long, 'z'].map((path) => fileInput(path)))
+    await storage.close()
+    for (const written of [2, 0]) {
+      const { code, stdout } = await run('export', 'long', 'out', '--json')
+      assert.equal(code, 3)
+      const exported = JSON.parse(stdout)
+      assert.deepEqual([exported.written, paths(exported.leftOut).sort()], [written, long.toSorted()])
+    }
+    assert.deepEqual((await readdir(join(base, 'out'))).sort(), ['a', 'z'])
+  }))
+
+  test('writes nothing into the storage, even with --force', withCli(async ({ base, json, open, run, text }) => {
+    const storage = open()
+    const project = await storage.create({ name: 'own', path: base })
+    const own = ['data/project_storage/projects.json', 'data/project_storage/.storage/new', 'data/.restore/intent.json', 'backups/x']
+    await storage.getFileStorage(project.id).createMany(['data/mine', ...own].map((path) => fileInput(path)))
+    await storage.close()
+    const { code, stdout } = await run('export', 'own', '.', '--force', '--json')
+    assert.equal(code, 3)
+    assert.deepEqual(paths(JSON.parse(stdout).leftOut).sort(), own.toSorted())
+    assert.equal((await json('verify')).ok, true)
+    // Elsewhere, these names mean nothing. What is damaged does not keep files back.
+    await writeFile(join(base, 'data/.databases.json'), '{')
+    await text('export', 'own', 'elsewhere')
+  }))
 
   test('writes nothing outside its target, whatever the stored paths are', withCli(async ({ base, open, run }) => {
     const storage = open()

@@ -99,8 +99,9 @@ Examples:
   $ octoprompt-storage export 'Web server' /tmp/web
   $ octoprompt-storage export /srv/web /srv/web --force
 
-Nothing is written outside the directory: a stored path that leads out of it, through a symbolic link or into a .git is \
-named and left out. If a file with other content is in the way, nothing at all is written, unless --force is given.";
+Nothing is written outside the directory: a stored path that leads out of it, through a symbolic link, into a .git or \
+into the storage itself is named and left out. If a file with other content is in the way, nothing at all is written, \
+unless --force is given.";
 
 pub const VERIFY: &str = "\
 Examples:

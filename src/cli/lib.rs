@@ -15,6 +15,7 @@ mod failure;
 mod help;
 mod line_diff;
 mod lookup;
+mod own_paths;
 mod place;
 mod record;
 mod stream;

@@ -14,6 +14,7 @@ use crate::engine::now_ms;
 use crate::failure::{Exit, Failure, Result};
 use crate::lookup::Reader;
 use crate::project::Files;
+use crate::own_paths::{self, OwnPaths};
 use crate::record::Record;
 use crate::{Run, display};
 
@@ -44,6 +45,9 @@ const OVER_LINK: &str = "a symbolic link or a file is where a directory must be"
 const IN_THE_WAY: &str = "a directory or another non-file is in the way";
 const OVERRULED: &str = "another file has the same path and was created later";
 const NO_TEXT: &str = "the content has unpaired surrogates, which no file can hold";
+const OWN: &str = "the path leads into the data of the storage";
+const TOO_LONG: &str = "the path or a name in it is longer than the file system allows";
+const SAME_FILE: &str = "the file system takes the path for that of another file";
 
 /// A file to be written.
 struct Planned {
@@ -60,11 +64,16 @@ pub fn export(run: &mut Run, arguments: &ExportArguments) -> Result<Exit> {
     let directory = run.directory.join(&arguments.directory);
     let root = project.text("path");
     let mut left_out = Vec::new();
+    let own = OwnPaths::of(&run.place, &run.place.databases()?);
+    let real = own_paths::real(&directory);
     let mut planned: BTreeMap<PathBuf, Planned> = BTreeMap::new();
     for file in reader.heads(&files, |chain| chain.is_latest)? {
         let (id, path) = (file.id(), file.text("path"));
         match stored_path::relative(&path, &root) {
             Ok(relative) => {
+            Ok(relative) if own.contain(&real.join(&relative)) => {
+                left_out.push(LeftOut { id, path, reason: OWN });
+            }
                 let one = Planned { id, path, target: directory.join(&relative) };
                 // Ids ascend with the time of creation. The file created last counts, as wherever a path is looked up.
                 let (kept, overruled) = match planned.remove(&relative) {

@@ -16,7 +16,7 @@ use crate::engine::fs::{Fs, OsFs};
 use crate::engine::{Database, Durability, Transaction, json};
 use crate::failure::{Exit, Failure, Result};
 use crate::lookup::Reader;
-use crate::place::Place;
+use crate::own_paths::OwnPaths;
 use crate::project::{Files, Put, project_store};
 use crate::record::Record;
 use crate::{Run, display};
@@ -86,7 +86,14 @@ struct Pending {
 pub fn import(run: &mut Run, arguments: &ImportArguments) -> Result<Exit> {
     let directory = run.directory.join(&arguments.directory);
     let directory = OsFs.canonical(&directory).map_err(|error| Failure::io("look up", &directory, &error))?;
-    let rules = Rules { ignoring: !arguments.no_ignore, own: own_paths(&run.place)? };
+    let own = OwnPaths::of(&run.place, &run.place.site().base.databases()?);
+    if own.contain(&directory) {
+        let directory = directory.display();
+        return Err(Failure::usage(format!(
+            "{directory} belongs to the storage itself, which is not imported"
+        )));
+    }
+    let rules = Rules { ignoring: !arguments.no_ignore, own };
     let mut walked = walk::walk(&directory, rules)?;
     let (reader, target) = aim(run, arguments, &directory)?;
     let files = target.id.map(Files::of);
@@ -145,21 +152,6 @@ pub fn import(run: &mut Run, arguments: &ImportArguments) -> Result<Exit> {
     }
     tell(&mut run.console, &imported)?;
     Ok(Exit::Done)
-}
-
-/// Returns the directories and files that belong to the storage and are therefore never imported.
-fn own_paths(place: &Place) -> Result<BTreeSet<PathBuf>> {
-    let Ok(base) = OsFs.canonical(place.base()) else { return Ok(BTreeSet::new()) };
-    let data = base.join("data");
-    let mut own: BTreeSet<PathBuf> = [".restore", ".migration", ".migration-state.json"]
-        .into_iter()
-        .chain([".databases.json", ".databases.lock", "project_storage"])
-        .map(|name| data.join(name))
-        .collect();
-    own.insert(base.join("backups"));
-    let databases = place.site().base.databases()?;
-    own.extend(databases.into_iter().filter_map(|directory| OsFs.canonical(&directory).ok()));
-    Ok(own)
 }
 
 /// Returns the project to import into, creating it if necessary. Nothing is opened if there is nothing to read and nothing

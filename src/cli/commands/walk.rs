@@ -1,18 +1,21 @@
 //! Which files of a directory are stored: those that git would list, except the data of the storage itself.
 
-use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ignore::{DirEntry, WalkBuilder};
 use serde::Serialize;
 
 use crate::display;
+use crate::engine::fs::{FileKind, Fs, Metadata, OpenMode, OsFs};
 use crate::failure::{Failure, Result};
+use crate::own_paths::OwnPaths;
 
 /// How many bytes are examined. As in git, a zero byte among them means that a file is not text.
 const LOOKED: usize = 8000;
+
+/// The least bytes that are read at once.
+const PIECE: usize = 4096;
 
 /// A file that is not stored, and why.
 #[derive(Debug, Serialize)]
@@ -60,8 +63,7 @@ pub struct Walked {
 pub struct Rules {
     /// Whether the files excluded by .gitignore files are left out.
     pub ignoring: bool,
-    /// The directories and files of the storage.
-    pub own: BTreeSet<PathBuf>,
+    pub own: OwnPaths,
 }
 
 /// Lists a directory, given by its canonical path.
@@ -82,7 +84,7 @@ pub fn walk(directory: &Path, rules: Rules) -> Result<Walked> {
         .require_git(in_repository)
         .follow_links(false)
         .sort_by_file_name(Ord::cmp)
-        .filter_entry(move |entry| entry.file_name() != ".git" && !rules.own.contains(entry.path()));
+        .filter_entry(move |entry| entry.file_name() != ".git" && !rules.own.has(entry.path()));
     let mut walked = Walked::default();
     for entry in builder.build() {
         match entry {
@@ -136,23 +138,71 @@ fn path_of(error: &ignore::Error) -> Option<&Path> {
 
 /// Returns the text of a file, or why the file is not stored.
 pub fn read(path: &Path, max_bytes: u64) -> std::result::Result<String, Reason> {
-    let unreadable = |_: io::Error| Reason::Unreadable;
-    // A pipe that has taken the place of the file must not be opened, because that would wait for a writer.
-    let kind = path.symlink_metadata().map_err(unreadable)?;
-    if !kind.is_file() {
+    let found = OsFs.symlink_metadata(path).map_err(unreadable)?.ok_or(Reason::Unreadable)?;
+    read_found(path, &found, max_bytes)
+}
+
+fn unreadable(_: io::Error) -> Reason {
+    Reason::Unreadable
+}
+
+/// Reads the file that was found at a path, and nothing that has taken its place: neither what a symbolic link leads to, nor
+/// a pipe, which might never end.
+fn read_found(path: &Path, found: &Metadata, max_bytes: u64) -> std::result::Result<String, Reason> {
+    if found.kind != FileKind::File {
         return Err(Reason::NoFile);
     }
-    if kind.len() > max_bytes {
+    if found.len > max_bytes {
         return Err(Reason::TooLarge);
     }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > max_bytes {
-        return Err(Reason::TooLarge);
+    // Opening does not wait.
+    let file = OsFs.open(path, OpenMode::Read).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.identity != found.identity {
+        return Err(Reason::NoFile);
+    }
+    // A byte more, so that one read sees the end of a file that does not grow.
+    let piece = usize::try_from(found.len).unwrap_or(usize::MAX).saturating_add(1).max(PIECE);
+    let (mut bytes, mut read) = (Vec::new(), piece);
+    while read == piece {
+        let at = bytes.len();
+        bytes.resize(at + piece, 0);
+        read = file.read_at(&mut bytes[at..], at as u64).map_err(unreadable)?;
+        bytes.truncate(at + read);
+        if bytes.len() as u64 > max_bytes {
+            return Err(Reason::TooLarge);
+        }
     }
     if bytes.iter().take(LOOKED).any(|byte| *byte == 0) {
         return Err(Reason::Binary);
     }
     String::from_utf8(bytes).map_err(|_| Reason::Binary)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_taken_the_place_of_a_file_is_not_read() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let [path, other] = ["file", "other"].map(|name| directory.path().join(name));
+        std::fs::write(&path, "text").expect("written");
+        std::fs::write(&other, "else").expect("written");
+        let found = OsFs.symlink_metadata(&path).expect("looked up").expect("there");
+        assert_eq!(read_found(&path, &found, 10), Ok("text".to_owned()));
+        std::fs::remove_file(&path).expect("removed");
+        std::os::unix::fs::symlink(&other, &path).expect("linked");
+        assert_eq!(read_found(&path, &found, 10), Err(Reason::NoFile));
+    }
+
+    #[test]
+    fn a_file_that_grows_is_read_to_its_end_unless_it_becomes_too_large() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("file");
+        std::fs::write(&path, "").expect("written");
+        let found = OsFs.symlink_metadata(&path).expect("looked up").expect("there");
+        std::fs::write(&path, "12345").expect("written");
+        assert_eq!(read_found(&path, &found, 5), Ok("12345".to_owned()));
+        assert_eq!(read_found(&path, &found, 4), Err(Reason::TooLarge));
+    }
 }
