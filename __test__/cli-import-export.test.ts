@@ -80,6 +80,18 @@ describe('import', () => {
     assert.deepEqual(paths(await jsonLines('files', 'app', '--all-versions')), ['README.md'])
   }))
 
+  test('deletes all files with the path of a missing one', withCli(async ({ base, json, jsonLines, open }) => {
+    const storage = open()
+    const project = await storage.create({ name: 'twice', path: '/srv/twice' })
+    const files = storage.getFileStorage(project.id)
+    for (const path of ['gone', '/srv/twice/gone', 'gone']) await files.create(fileInput(path))
+    await storage.close()
+    await mkdir(join(base, 'empty'))
+    assert.equal((await json('import', 'empty', '--project', 'twice')).missing, 3)
+    assert.equal((await json('import', 'empty', '--project', 'twice', '--prune', '--yes')).removed, 3)
+    assert.deepEqual(await jsonLines('files', 'twice'), [])
+  }))
+
   test('reports what it would do and changes nothing with --dry-run', withApp(async ({ base, json, jsonLines, text, write }) => {
     await write({ 'app/src/main.ts': 'changed', 'app/new.ts': 'new' })
     await rm(join(base, 'app', 'README.md'))

@@ -1,5 +1,6 @@
 //! `import`.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -66,9 +67,17 @@ struct Target {
     created: bool,
 }
 
-/// The latest stored version of each file, by its path below the directory.
-type Stored = BTreeMap<String, Latest>;
+/// The stored files by their paths below the directory.
+type Stored = BTreeMap<String, AtPath>;
 
+/// What is stored for one path.
+struct AtPath {
+    latest: Latest,
+    /// The files with the same path that were created before.
+    others: Vec<Latest>,
+}
+
+/// The latest version of a file.
 struct Latest {
     id: u64,
     /// The path as it is stored.
@@ -233,8 +242,16 @@ fn stored(reader: &Reader, files: &Files, root: &str, walked: &Walked) -> Result
             },
             Err(_) => continue,
         };
-        if stored.get(&below).is_none_or(|known| known.id < id) {
-            stored.insert(below, Latest { id, path });
+        let mut latest = Latest { id, path };
+        match stored.entry(below) {
+            Entry::Vacant(entry) => drop(entry.insert(AtPath { latest, others: Vec::new() })),
+            Entry::Occupied(mut entry) => {
+                let known = entry.get_mut();
+                if known.latest.id < latest.id {
+                    std::mem::swap(&mut known.latest, &mut latest);
+                }
+                known.others.push(latest);
+            }
         }
     }
     Ok(stored)
@@ -250,8 +267,9 @@ fn there(walked: &Walked) -> BTreeSet<&str> {
 fn gone(directory: &Path, walked: &Walked, stored: &Stored) -> Vec<(String, u64)> {
     let there = there(walked);
     let gone = |below: &str| !there.contains(below) && is_gone(&directory.join(below));
-    let gone = stored.iter().filter(|(below, _)| gone(below));
-    gone.map(|(_, latest)| (latest.path.clone(), latest.id)).collect()
+    let gone = stored.iter().filter(|(below, _)| gone(below)).map(|(_, stored)| stored);
+    let files = gone.flat_map(|stored| stored.others.iter().chain([&stored.latest]));
+    files.map(|file| (file.path.clone(), file.id)).collect()
 }
 
 /// Whether it is certain that a file is no longer where it was.
@@ -324,10 +342,14 @@ impl Import<'_> {
         Ok(())
     }
 
+    fn latest(&self, path: &str) -> Option<&Latest> {
+        self.stored.get(path).map(|stored| &stored.latest)
+    }
+
     /// Returns the files whose content differs from what is stored at their path. Takes no lock.
     fn differing(&self, batch: Vec<(String, String)>) -> Result<Vec<Pending>> {
         let ids: Vec<u64> =
-            batch.iter().filter_map(|(path, _)| self.stored.get(path)).map(|latest| latest.id).collect();
+            batch.iter().filter_map(|(path, _)| self.latest(path)).map(|latest| latest.id).collect();
         let known: BTreeMap<u64, Vec<u8>> = match (self.reader, self.files) {
             (Some(reader), Some(files)) if !ids.is_empty() => {
                 reader.whole(files, &ids)?.into_iter().map(|file| (file.id(), file.content())).collect()
@@ -335,7 +357,7 @@ impl Import<'_> {
             _ => BTreeMap::new(),
         };
         let pending = |(path, content): (String, String)| {
-            let latest = self.stored.get(&path);
+            let latest = self.latest(&path);
             let same = latest
                 .and_then(|latest| known.get(&latest.id))
                 .is_some_and(|known| *known == content.as_bytes());
