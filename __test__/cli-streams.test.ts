@@ -24,6 +24,15 @@ describe('pipes', () => {
 
   test('get no colours unless --color asks for them', withApp(async ({ text }) => {
     assert.ok(!(await text('history', 'src/main.ts')).includes('\x1b'))
+  test('that are closed early do not hide that files were left out', withProject(async (storage, project, { base }) => {
+    const files = storage.getFileStorage(project.id)
+    await files.createMany(Array.from({ length: 3000 }, (_, at) => fileInput(`../${at}/${'long'.repeat(20)}`)))
+    await storage.close()
+    const onOutput = (close: () => void) => close()
+    const { code, stderr } = await cli(['export', String(project.id), 'out'], { cwd: base, onOutput })
+    assert.deepEqual({ code, stderr }, { code: 3, stderr: '' })
+  }))
+
     assert.ok((await text('history', 'src/main.ts', '--color', 'always')).includes('\x1b[32m+export'))
   }))
 })

@@ -22,6 +22,17 @@ pub enum Exit {
     Refused = 6,
 }
 
+impl Exit {
+    /// Returns this code of a command whose work is done, once its result is told. The code does not depend on who reads
+    /// that.
+    pub fn after(self, told: Result<()>) -> Result<Exit> {
+        match told {
+            Ok(()) | Err(Failure::Unread) => Ok(self),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub enum Failure {
     Engine(Error),

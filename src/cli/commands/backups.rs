@@ -6,8 +6,10 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use crate::arguments::{BackupArguments, RestoreArguments};
-use crate::console::{Measure, Style};
-use crate::engine::backup::{self, BackupOptions, back_up, find_backup, list_backups, prune_backups};
+use crate::console::{Console, Measure, Style};
+use crate::engine::backup::{
+    self, BackupInfo, BackupOptions, back_up, find_backup, list_backups, prune_backups,
+};
 use crate::engine::normal_path;
 use crate::failure::{Exit, Failure, Result};
 use crate::reports;
@@ -36,8 +38,12 @@ pub fn backup(run: &mut Run, arguments: &BackupArguments) -> Result<Exit> {
         }
     };
     let info = find_backup(&site, &made.path)?;
-    if run.console.is_json() {
-        let mut document = reports::backup(&info);
+    exit.after(tell(&mut run.console, &info, &removed))
+}
+
+fn tell(console: &mut Console, made: &BackupInfo, removed: &[String]) -> Result<()> {
+    if console.is_json() {
+        let mut document = reports::backup(made);
         document["removed"] = json!(removed);
         run.console.document(&document)?;
         return Ok(exit);

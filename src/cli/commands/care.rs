@@ -20,19 +20,23 @@ pub fn verify(run: &mut Run) -> Result<Exit> {
     }
     let records = engine::verify_records(&run.place.site().base)?;
     let ok = records.is_empty() && found.iter().all(VerifyReport::is_ok);
+    let exit = if ok { Exit::Done } else { Exit::Problems };
+    exit.after(tell_verified(run, ok, &found, &records))
+}
+
+fn tell_verified(run: &mut Run, ok: bool, found: &[VerifyReport], records: &[Problem]) -> Result<()> {
     if run.console.is_json() {
         let databases: Vec<Value> = found.iter().map(reports::verify_report).collect();
         let problems: Vec<Value> = records.iter().map(reports::problem).collect();
-        run.console.document(&json!({ "ok": ok, "databases": databases, "problems": problems }))?;
-    } else {
-        for report in &found {
-            let path = run.place.relative(&report.directory);
-            show_report(&mut run.console, &path, report)?;
-        }
-        show_problems(&mut run.console, &records)?;
-        advise(&mut run.console, found.iter().flat_map(|report| &report.problems).chain(&records));
+        return run.console.document(&json!({ "ok": ok, "databases": databases, "problems": problems }));
     }
-    Ok(if ok { Exit::Done } else { Exit::Problems })
+    for report in found {
+        let path = run.place.relative(&report.directory);
+        show_report(&mut run.console, &path, report)?;
+    }
+    show_problems(&mut run.console, records)?;
+    advise(&mut run.console, found.iter().flat_map(|report| &report.problems).chain(records));
+    Ok(())
 }
 
 /// Says what to do about the problems. An edited file needs no repair.
@@ -66,20 +70,24 @@ pub fn repair(run: &mut Run, yes: bool) -> Result<Exit> {
     }
     let ok = repaired.iter().all(RepairReport::is_ok);
     let lost = repaired.iter().flat_map(|report| &report.actions).any(is_lost);
+    // As with fsck: a database that is sound again but lost something is not as it was.
+    let exit = if ok && !lost { Exit::Done } else { Exit::Problems };
+    exit.after(tell_repaired(run, ok, lost, &repaired))
+}
+
+fn tell_repaired(run: &mut Run, ok: bool, lost: bool, repaired: &[RepairReport]) -> Result<()> {
     if run.console.is_json() {
         let databases: Vec<Value> = repaired.iter().map(reports::repair_report).collect();
-        run.console.document(&json!({ "ok": ok, "databases": databases }))?;
-    } else {
-        for report in &repaired {
-            let path = run.place.relative(&report.directory);
-            show_repair(&mut run.console, &path, report)?;
-        }
-        if lost {
-            run.console.remark("something was lost: the report says what; restore a backup if you need it");
-        }
+        return run.console.document(&json!({ "ok": ok, "databases": databases }));
     }
-    // As with fsck: a database that is sound again but lost something is not as it was.
-    Ok(if ok && !lost { Exit::Done } else { Exit::Problems })
+    for report in repaired {
+        let path = run.place.relative(&report.directory);
+        show_repair(&mut run.console, &path, report)?;
+    }
+    if lost {
+        run.console.remark("something was lost: the report says what; restore a backup if you need it");
+    }
+    Ok(())
 }
 
 fn is_lost(action: &Action) -> bool {

@@ -116,8 +116,7 @@ pub fn export(run: &mut Run, arguments: &ExportArguments) -> Result<Exit> {
     let directory = directory.to_string_lossy().into_owned();
     let exit = if left_out.is_empty() { Exit::Done } else { Exit::Problems };
     let exported = Exported { project: project.id(), directory, written, unchanged, left_out };
-    tell(run, &exported)?;
-    Ok(exit)
+    exit.after(tell(run, &exported))
 }
 
 impl Planned {
