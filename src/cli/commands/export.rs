@@ -1,6 +1,6 @@
 //! `export`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,11 +10,12 @@ use serde::Serialize;
 use super::stored_path;
 use crate::arguments::ExportArguments;
 use crate::console::Measure;
+use crate::engine::fs::{Fs, Identity, OsFs};
 use crate::engine::now_ms;
 use crate::failure::{Exit, Failure, Result};
 use crate::lookup::Reader;
-use crate::project::Files;
 use crate::own_paths::{self, OwnPaths};
+use crate::project::Files;
 use crate::record::Record;
 use crate::{Run, display};
 
@@ -44,10 +45,10 @@ struct LeftOut {
 const OVER_LINK: &str = "a symbolic link or a file is where a directory must be";
 const IN_THE_WAY: &str = "a directory or another non-file is in the way";
 const OVERRULED: &str = "another file has the same path and was created later";
-const NO_TEXT: &str = "the content has unpaired surrogates, which no file can hold";
 const OWN: &str = "the path leads into the data of the storage";
 const TOO_LONG: &str = "the path or a name in it is longer than the file system allows";
 const SAME_FILE: &str = "the file system takes the path for that of another file";
+const NO_TEXT: &str = "the content has unpaired surrogates, which no file can hold";
 
 /// A file to be written.
 struct Planned {
@@ -63,17 +64,17 @@ pub fn export(run: &mut Run, arguments: &ExportArguments) -> Result<Exit> {
     let files = Files::of(project.id());
     let directory = run.directory.join(&arguments.directory);
     let root = project.text("path");
-    let mut left_out = Vec::new();
     let own = OwnPaths::of(&run.place, &run.place.databases()?);
     let real = own_paths::real(&directory);
+    let mut left_out = Vec::new();
     let mut planned: BTreeMap<PathBuf, Planned> = BTreeMap::new();
     for file in reader.heads(&files, |chain| chain.is_latest)? {
         let (id, path) = (file.id(), file.text("path"));
         match stored_path::relative(&path, &root) {
-            Ok(relative) => {
             Ok(relative) if own.contain(&real.join(&relative)) => {
                 left_out.push(LeftOut { id, path, reason: OWN });
             }
+            Ok(relative) => {
                 let one = Planned { id, path, target: directory.join(&relative) };
                 // Ids ascend with the time of creation. The file created last counts, as wherever a path is looked up.
                 let (kept, overruled) = match planned.remove(&relative) {
@@ -93,6 +94,7 @@ pub fn export(run: &mut Run, arguments: &ExportArguments) -> Result<Exit> {
     fs::create_dir_all(&directory).map_err(|error| Failure::io("create", &directory, &error))?;
     let bar = run.console.bar("exporting", Measure::Files, Some(planned.len() as u64));
     let (mut written, mut unchanged) = (0, 0);
+    let mut done = HashSet::new();
     let mut write_all = || -> Result<()> {
         for_each(&reader, &files, &planned, |one, file| {
             bar.inc(1);
@@ -101,7 +103,7 @@ pub fn export(run: &mut Run, arguments: &ExportArguments) -> Result<Exit> {
                 left_out.push(one.without(NO_TEXT));
                 return Ok(());
             }
-            match write(&directory, &one.target, &content, arguments.force)? {
+            match write(&directory, &one.target, &content, arguments.force, &mut done)? {
                 Ok(true) => written += 1,
                 Ok(false) => unchanged += 1,
                 Err(reason) => left_out.push(one.without(reason)),
@@ -191,37 +193,70 @@ fn for_each<'a>(
     Ok(())
 }
 
-/// Writes a file below the directory. Returns whether that was necessary, or why it is impossible.
+/// Writes a file below the directory. Returns whether that was necessary, or why it is impossible. `done` has the files that
+/// this run has written or found up to date: where case does not matter, several paths may lead to one of them.
 fn write(
     directory: &Path,
     target: &Path,
     content: &[u8],
     force: bool,
+    done: &mut HashSet<Identity>,
 ) -> Result<std::result::Result<bool, &'static str>> {
+    if is_too_long(directory, target) {
+        return Ok(Err(TOO_LONG));
+    }
     if !make_room(directory, target)? {
         return Ok(Err(OVER_LINK));
     }
-    match target.symlink_metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            put(target, content, None)?;
-            Ok(Ok(true))
-        }
-        Err(error) => Err(Failure::io("look up", target, &error)),
+    let replaced = match target.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Failure::io("look up", target, &error)),
         Ok(found) if found.is_file() => {
             if has_content(target, content)? {
+                done.extend(identity(target).filter(|_| !has_links(&found)));
                 return Ok(Ok(false));
+            }
+            if identity(target).is_some_and(|identity| done.contains(&identity)) {
+                return Ok(Err(SAME_FILE));
             }
             if !force {
                 // The file did not exist a moment ago.
                 let error = io::ErrorKind::AlreadyExists.into();
                 return Err(Failure::io("create", target, &error));
             }
-            put(target, content, Some(found.permissions()))?;
-            Ok(Ok(true))
+            Some(found.permissions())
         }
-        Ok(found) if found.is_symlink() => Ok(Err(OVER_LINK)),
-        Ok(_) => Ok(Err(IN_THE_WAY)),
-    }
+        Ok(found) if found.is_symlink() => return Ok(Err(OVER_LINK)),
+        Ok(_) => return Ok(Err(IN_THE_WAY)),
+    };
+    put(target, content, replaced)?;
+    done.extend(identity(target));
+    Ok(Ok(true))
+}
+
+/// Whether the path or a name in it is longer than the file system allows. The names are tried one by one, because
+/// directories that do not exist yet hide what is below them.
+fn is_too_long(directory: &Path, target: &Path) -> bool {
+    let refused = |path: &Path| {
+        path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::InvalidFilename)
+    };
+    let mut names = target.strip_prefix(directory).into_iter().flat_map(Path::iter);
+    refused(target) || names.any(|name| refused(&directory.join(name)))
+}
+
+/// Whether a file has several names, of which each can be replaced alone.
+#[cfg(unix)]
+fn has_links(found: &fs::Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(found) > 1
+}
+
+#[cfg(not(unix))]
+fn has_links(_: &fs::Metadata) -> bool {
+    false
+}
+
+fn identity(path: &Path) -> Option<Identity> {
+    OsFs.symlink_metadata(path).ok().flatten().map(|found| found.identity)
 }
 
 /// Whether everything that exists between the two paths is a directory, and not a symbolic link to one.
@@ -305,4 +340,24 @@ fn create(path: &Path, content: &[u8]) -> Result<()> {
         let _ = fs::remove_file(path);
         Failure::io("write", path, &error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_not_overwritten_by_another_whose_path_leads_to_it() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (directory, mut done) = (directory.path(), HashSet::new());
+        let mut write = |name: &str, content: &str| {
+            write(directory, &directory.join(name), content.as_bytes(), true, &mut done).expect("possible")
+        };
+        assert_eq!(write("Readme", "first"), Ok(true));
+        // As where case does not matter, both names are those of one file.
+        fs::hard_link(directory.join("Readme"), directory.join("readme")).expect("linked");
+        assert_eq!(write("readme", "second"), Err(SAME_FILE));
+        assert_eq!(write("readme", "first"), Ok(false));
+        assert_eq!(fs::read(directory.join("Readme")).expect("read"), b"first");
+    }
 }
