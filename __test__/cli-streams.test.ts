@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { bin, cli, environment, withApp, withCli } from './support/cli.js'
 import { fileInput, projectInput, until, withProject } from './support/index.js'
@@ -22,8 +24,6 @@ describe('pipes', () => {
     assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
   }))
 
-  test('get no colours unless --color asks for them', withApp(async ({ text }) => {
-    assert.ok(!(await text('history', 'src/main.ts')).includes('\x1b'))
   test('that are closed early do not hide that files were left out', withProject(async (storage, project, { base }) => {
     const files = storage.getFileStorage(project.id)
     await files.createMany(Array.from({ length: 3000 }, (_, at) => fileInput(`../${at}/${'long'.repeat(20)}`)))
@@ -33,6 +33,8 @@ describe('pipes', () => {
     assert.deepEqual({ code, stderr }, { code: 3, stderr: '' })
   }))
 
+  test('get no colours unless --color asks for them', withApp(async ({ text }) => {
+    assert.ok(!(await text('history', 'src/main.ts')).includes('\x1b'))
     assert.ok((await text('history', 'src/main.ts', '--color', 'always')).includes('\x1b[32m+export'))
   }))
 })
@@ -66,8 +68,8 @@ if (script) {
   const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`
 
   /** Runs a command in a terminal that is `columns` wide, and types an answer to its question. */
-  async function inTerminal(cwd: string, columns: number, args: string[], env = {}, answer?: string) {
-    const command = `stty cols ${columns} rows 24 && exec ${[process.execPath, bin, ...args].map(quote).join(' ')}`
+  async function inTerminal(cwd: string, columns: number, args: string[], env = {}, answer?: string, redirection = '') {
+    const command = `stty cols ${columns} rows 24 && exec ${[process.execPath, bin, ...args].map(quote).join(' ')} ${redirection}`
     const options = ['--quiet', '--return', '--echo', 'never', '--command', command, '/dev/null']
     const child = spawn(script!, options, { cwd, env: environment({ TERM: 'xterm', SHELL: '/bin/sh', ...env }) })
     let screen = ''
@@ -91,6 +93,15 @@ if (script) {
     test('gets colours unless --color never turns them off', withApp(async ({ base }) => {
       assert.ok((await inTerminal(base, 100, ['projects'])).screen.includes('\x1b[2m'))
       assert.ok(!(await inTerminal(base, 100, ['projects', '--color', 'never'])).screen.includes('\x1b['))
+    }))
+
+    test('gets colours alone, not the file that an error is written to', withCli(async ({ base }) => {
+      const ended = await inTerminal(base, 100, ['nothing'], {}, undefined, '2>errors')
+      assert.equal(ended.code, 2)
+      const errors = await readFile(join(base, 'errors'), 'utf8')
+      assert.ok(errors.startsWith("error: unrecognized subcommand 'nothing'\n"), errors)
+      const shown = await inTerminal(base, 100, ['nothing'], {}, undefined, '>output')
+      assert.ok(shown.screen.includes('\x1b[31m'), shown.screen)
     }))
 
     test('gets coloured migrations if --color always overrules NO_COLOR', withApp(async ({ base, write }) => {

@@ -28,7 +28,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{ColorChoice, CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches};
 
 use arguments::{Arguments, Color, Global, NAME};
 use console::Console;
@@ -127,10 +127,7 @@ fn parse(arguments: &[OsString], setting: &Setting) -> Result<Arguments, (Global
         () if follows("always") => Color::Always,
         () => Color::Auto,
     };
-    let colored = setting.colored(color, setting.output_width);
-    let mut command = Arguments::command()
-        .color(if colored { ColorChoice::Always } else { ColorChoice::Never })
-        .term_width(setting.output_width.unwrap_or(100));
+    let mut command = Arguments::command().term_width(setting.output_width.unwrap_or(100));
     let named = std::iter::once(OsString::from(NAME)).chain(arguments.iter().cloned());
     let parsed = command.try_get_matches_from_mut(named).and_then(|mut matches| {
         Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
@@ -144,8 +141,9 @@ fn parse(arguments: &[OsString], setting: &Setting) -> Result<Arguments, (Global
 /// Shows what is wrong with the arguments, or the help that was asked for.
 fn explain(error: &clap::Error, mut console: Console) -> Exit {
     let rendered = error.render();
-    let text = if console.colored() { rendered.ansi().to_string() } else { rendered.to_string() };
+    let text = |colored| if colored { rendered.ansi().to_string() } else { rendered.to_string() };
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let text = text(console.colored());
         return match console.raw(text.as_bytes()).and_then(|()| console.flush()) {
             Ok(()) => Exit::Done,
             Err(failure) => failure.exit(),
@@ -156,6 +154,7 @@ fn explain(error: &clap::Error, mut console: Console) -> Exit {
         let message = message.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();
         console.fail(&Failure::usage(message.lines().map(str::trim).collect::<Vec<_>>().join(" ")));
     } else {
+        let text = text(console.errors_colored());
         console.explain(text.trim_end());
     }
     Exit::Usage
