@@ -243,6 +243,14 @@ describe('maintenance', () => {
     assert.equal((await run('backup', 'second')).code, 1)
   }))
 
+  test('a backup is named by the path of its directory, however that is written', withApp(async ({ base, json, text }) => {
+    await text('backup', 'one')
+    await cp(join(base, 'backups/one'), join(base, 'copy'), { recursive: true })
+    for (const path of ['copy/', './copy', join(base, 'copy'), 'app/../copy/']) {
+      assert.equal((await json('restore', path, '--yes')).restored, join(base, 'copy'))
+    }
+  }))
+
   test('a backup whose predecessors cannot be removed is kept, with a warning and exit code 3', withApp(async ({ base, run }) => {
     // A manifest that cannot be read.
     await mkdir(join(base, 'backups/broken/manifest.json'), { recursive: true })

@@ -1,6 +1,7 @@
 //! `backup`, `backups` and `restore`.
 
 use std::ops::ControlFlow;
+use std::path::{Component, Path};
 
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -45,15 +46,11 @@ fn tell(console: &mut Console, made: &BackupInfo, removed: &[String]) -> Result<
     if console.is_json() {
         let mut document = reports::backup(made);
         document["removed"] = json!(removed);
-        run.console.document(&document)?;
-        return Ok(exit);
+        return console.document(&document);
     }
     let path = display::line(&made.path.to_string_lossy());
-    run.console.line(&format!("backed up to {path}, {}", display::size(info.size)))?;
-    for name in removed {
-        run.console.line(&format!("removed the backup {}", display::line(&name)))?;
-    }
-    Ok(exit)
+    console.line(&format!("backed up to {path}, {}", display::size(made.size)))?;
+    removed.iter().try_for_each(|name| console.line(&format!("removed the backup {}", display::line(name))))
 }
 
 pub fn list(run: &mut Run) -> Result<()> {
@@ -88,11 +85,10 @@ pub fn list(run: &mut Run) -> Result<()> {
 pub fn restore(run: &mut Run, arguments: &RestoreArguments) -> Result<()> {
     let site = run.place.site();
     // A name stays a name; a value with a separator is a path from the working directory.
-    let backup = match arguments.backup.components().count() {
-        1 if !arguments.backup.starts_with("..") && !arguments.backup.starts_with(".") => {
-            arguments.backup.clone()
-        }
-        _ => normal_path(&run.directory.join(&arguments.backup)),
+    let backup = if is_name(&arguments.backup) {
+        arguments.backup.clone()
+    } else {
+        normal_path(&run.directory.join(&arguments.backup))
     };
     let shown = display::line(&backup.to_string_lossy());
     let base = run.place.base().display().to_string();
@@ -115,6 +111,12 @@ pub fn restore(run: &mut Run, arguments: &RestoreArguments) -> Result<()> {
         return run.console.document(&json!({ "restored": backup.to_string_lossy() }));
     }
     run.console.line(&format!("restored {shown}"))
+}
+
+fn is_name(backup: &Path) -> bool {
+    let mut components = backup.components();
+    matches!((components.next(), components.next()), (Some(Component::Normal(_)), None))
+        && !backup.to_string_lossy().ends_with(std::path::is_separator)
 }
 
 fn progress(bar: &ProgressBar) -> impl FnMut(u64, u64) -> ControlFlow<()> + '_ {
