@@ -120,7 +120,7 @@ describe('a failing command', () => {
   test('names the option with a wrong number, and says which numbers are right', withCli(async ({ error }) => {
     const numbers = [
       ['--from', 'two', 'history', 'x'], ['--to', '-1', 'history', 'x'], ['--version', '1e3', 'show', 'x'],
-      ['--max-size', '1.5', 'import', 'x'], ['--keep', '0', 'backup'], ['--lock-timeout', '-1', 'status'],
+      ['--max-size', '513', 'import', 'x'], ['--keep', '0', 'backup'], ['--lock-timeout', '-1', 'status'],
     ]
     for (const [option, value, ...command] of numbers) {
       const { message } = await error(2, ...command, option!, value!)

@@ -200,8 +200,8 @@ pub struct ImportArguments {
     /// Also store what .gitignore excludes
     #[arg(long)]
     pub no_ignore: bool,
-    /// Skip files that are larger
-    #[arg(long, value_name = "MIB", default_value_t = 3, value_parser = positive, allow_negative_numbers = true)]
+    /// Skip files that are larger; at most 512
+    #[arg(long, value_name = "MIB", default_value_t = 3, value_parser = mebibytes, allow_negative_numbers = true)]
     pub max_size: u64,
     /// Say what would happen, and change nothing
     #[arg(long)]
@@ -271,6 +271,14 @@ pub struct Confirmed {
 fn positive(text: &str) -> Result<u64, String> {
     let number = text.parse().ok().filter(|&number| number > 0);
     number.ok_or_else(|| "expected a whole number of at least 1".to_owned())
+}
+
+/// A larger content may not fit into a document: each of its bytes may take several in JSON.
+const LARGEST: u64 = 512;
+
+fn mebibytes(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (1..=LARGEST).contains(number));
+    number.ok_or_else(|| format!("expected a whole number of MiB, from 1 to {LARGEST}"))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

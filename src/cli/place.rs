@@ -11,7 +11,8 @@ use super::failure::{Exit, Failure, Result};
 use crate::engine::backup::{MigrationLock, Site};
 use crate::engine::fs::{Fs, OsFs};
 use crate::engine::{
-    BasePath, Database, DatabaseOptions, Error, IoContext, ReadOptions, Registry, Wait, normal_path,
+    BasePath, Database, DatabaseOptions, Error, IoContext, ReadOptions, Registry, SizeLimits, Wait,
+    normal_path,
 };
 use crate::project::{self, owners};
 
@@ -67,12 +68,14 @@ impl Place {
         Site { base, registry: Registry::of_process(), options: self.options() }
     }
 
-    /// Nothing runs in the background, because a run ends when its command does.
+    /// Nothing runs in the background, because a run ends when its command does. Contents are no JavaScript strings here,
+    /// so their length has no limit.
     fn options(&self) -> DatabaseOptions {
         DatabaseOptions {
             lock_timeout: self.lock_timeout,
             background: false,
             owners: Some(owners),
+            sizes: SizeLimits { handed_out: u64::MAX, ..SizeLimits::default() },
             ..DatabaseOptions::default()
         }
     }
@@ -159,4 +162,16 @@ fn exists(paths: impl IntoIterator<Item = PathBuf>) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_document_that_can_be_stored_can_be_read() {
+        let place = Place { base: PathBuf::from("/base"), lock_timeout: Duration::ZERO };
+        let sizes = place.options().sizes;
+        assert!(sizes.handed_out >= sizes.in_line.max(sizes.streamed.into()), "{sizes:?}");
+    }
 }
