@@ -5,7 +5,7 @@ import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
-import { bin, cli, withApp, withCli } from './support/cli.js'
+import { bin, cli, environment, withApp, withCli } from './support/cli.js'
 import { filesPath, withOldData } from './support/index.js'
 
 const manifest = JSON.parse(readFileSync(join(__dirname, '../package.json'), 'utf8'))
@@ -329,6 +329,19 @@ if (process.platform === 'linux') {
     const command = ['-c', 'rmdir ../gone && exec "$0" "$1" status --json', process.execPath, bin]
     const { status, stderr } = spawnSync('sh', command, { cwd: join(base, 'gone'), encoding: 'utf8' })
     assert.deepEqual([status, JSON.parse(stderr).error.code], [1, 'IO_ERROR'])
+  }))
+
+  test('a path that is not valid Unicode is never replaced by another one', withApp(async ({ base, write }) => {
+    await write({ 'migrations.mjs': 'export default []' })
+    const inShell = (script: string, ...args: string[]) => {
+      const command = ['-c', `name=$(printf 'not\\377unicode') && mkdir -p "$name" && ${script}`, process.execPath, bin, ...args]
+      return spawnSync('sh', command, { cwd: base, encoding: 'utf8', env: environment() })
+    }
+    const shown = inShell('OCTOPROMPT_STORAGE_PATH=$name exec "$0" "$@"', 'projects', '--json')
+    assert.deepEqual([shown.status, JSON.parse(shown.stderr).error.code], [4, 'NO_DATA'])
+    const migrated = inShell('cd "$name" && exec "$0" "$@"', 'migrate', '--file', '../migrations.mjs', '--json')
+    assert.deepEqual([migrated.status, JSON.parse(migrated.stderr).error.code], [2, 'USAGE'])
+    assert.equal((await readdir(base)).length, 4)
   }))
 }
 

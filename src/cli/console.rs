@@ -1,5 +1,6 @@
 //! The output of a run: results go to standard output, everything else to standard error.
 
+use std::ffi::OsString;
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::engine::Warning;
 pub struct Setting {
     /// The working directory.
     pub directory: PathBuf,
-    pub variable: fn(&str) -> Option<String>,
+    pub variable: fn(&str) -> Option<OsString>,
     pub output: Box<dyn Write + Send>,
     pub errors: Box<dyn Write + Send>,
     /// The columns of the terminal that shows standard output, if one does.
@@ -42,7 +43,7 @@ impl Setting {
         let person = io::stdin().is_terminal() && errors_width.is_some();
         Ok(Setting {
             directory: std::env::current_dir()?,
-            variable: |name| std::env::var(name).ok(),
+            variable: |name| std::env::var_os(name),
             output: Box::new(stream::output()),
             errors: Box::new(stream::errors()),
             output_width,

@@ -2,7 +2,7 @@
 
 use crate::arguments::MigrateArguments;
 use crate::engine::{Error, normal_path};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::{Goal, MigrateOrder, Outcome, Run};
 
 pub fn migrate(run: &mut Run, arguments: MigrateArguments) -> Result<Outcome> {
@@ -10,6 +10,15 @@ pub fn migrate(run: &mut Run, arguments: MigrateArguments) -> Result<Outcome> {
     // Before anybody is asked anything. What the module contains is seen where modules can be loaded.
     if !file.is_file() {
         return Err(Error::InvalidArgument(format!("there is no file {}", file.display())).into());
+    }
+    // JavaScript gets both paths as strings, which cannot hold every path.
+    for path in [run.place.base(), &file] {
+        if path.to_str().is_none() {
+            let path = path.display();
+            return Err(Failure::usage(format!(
+                "the path {path} is not valid Unicode, so migrations cannot use it"
+            )));
+        }
     }
     if let Some(version) = &arguments.rollback {
         let base = run.place.base().display();
