@@ -75,6 +75,25 @@ describe('reading commands', () => {
     assert.equal(await readFile(join(cwd, 'src/main.ts'), 'utf8'), 'export const port = 80\n')
   }))
 
+  if (process.platform !== 'win32') {
+    test('such a patch names the file, whatever its name is', withCli(async ({ base, json, text, write }) => {
+      const names = ['tab\tand\nline', 'zero\u200bwidth', 'b\\s"q\x7f', 'end ']
+      const change = async (content: string) => {
+        await write(Object.fromEntries(names.map((name) => [`app/${name}`, content])))
+        await text('import', 'app')
+      }
+      await change('one\n')
+      await change('two\n')
+      const cwd = join(base, 'app')
+      execFileSync('git', ['init', '--quiet'], { cwd })
+      for (const name of names) {
+        const [{ diff }] = await json('history', name, '--from', '2', '--to', '1')
+        execFileSync('git', ['apply', '-'], { cwd, input: diff })
+        assert.equal(await readFile(join(cwd, name), 'utf8'), 'one\n')
+      }
+    }))
+  }
+
   test('search finds files that contain all words, whatever their case', withApp(async ({ jsonLines, run, text }) => {
     const found = await jsonLines('search', 'PORT', '8080')
     assert.deepEqual(found.map(({ path, matches }) => [path, matches]), [

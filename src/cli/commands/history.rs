@@ -95,10 +95,24 @@ fn below_project(found: &Found) -> String {
 /// comes after the tab.
 fn diff(path: &str, before: &Record, after: &Record) -> String {
     let (old, new) = (before.content_text(), after.content_text());
-    let name =
-        |side, record: &Record| format!("{side}/{}\tversion {}", display::line(path), record.chain().version);
+    let name = |side, record: &Record| {
+        format!("{}\tversion {}", in_patch(&format!("{side}/{path}")), record.chain().version)
+    };
     let (before, after) = (name("a", before), name("b", after));
     line_diff::unified(&Side { name: &before, text: &old }, &Side { name: &after, text: &new })
+}
+
+/// Returns a path as patches have it: in quotes, as C writes strings, if it could be read as another path without them.
+fn in_patch(path: &str) -> String {
+    if !path.ends_with(' ') && !path.contains(|c: char| c.is_ascii_control()) {
+        return path.to_owned();
+    }
+    let quoted = path.chars().map(|c| match c {
+        '"' | '\\' => format!("\\{c}"),
+        c if c.is_ascii_control() => format!("\\{:03o}", u32::from(c)),
+        c => c.to_string(),
+    });
+    format!("\"{}\"", quoted.collect::<String>())
 }
 
 fn show_diff(console: &mut Console, diff: &str) -> Result<()> {
