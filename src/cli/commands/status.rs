@@ -20,6 +20,7 @@ struct Status {
     files: usize,
     versions: usize,
     databases: Vec<OnDisk>,
+    /// Whether the projects can only be read.
     read_only: bool,
     migrations: Migrations,
     backups: Backups,
@@ -29,6 +30,8 @@ struct Status {
 struct OnDisk {
     path: String,
     bytes: u64,
+    #[serde(skip)]
+    read_only: bool,
 }
 
 #[derive(Serialize)]
@@ -63,7 +66,12 @@ pub fn status(run: &mut Run) -> Result<()> {
         }
         run.console.warn_all(&reader.database.take_warnings());
     }
-    let on_disk = |path: &PathBuf| OnDisk { path: run.place.relative(path), bytes: bytes_in(path) };
+    let of_projects = run.place.directory();
+    let on_disk = |path: &PathBuf| OnDisk {
+        path: run.place.relative(path),
+        bytes: bytes_in(path),
+        read_only: read_only && *path == of_projects,
+    };
     let status = Status {
         base_path: run.place.base().to_string_lossy().into_owned(),
         projects,
@@ -92,7 +100,7 @@ impl Status {
             ("files", format!("{} in {}", self.files, display::count(self.versions as u64, "version"))),
         ];
         for database in &self.databases {
-            let read_only = if self.read_only { ", which can only be read" } else { "" };
+            let read_only = if database.read_only { ", which can only be read" } else { "" };
             let told_as = format!("{}, {}{read_only}", database.path, display::size(database.bytes));
             told.push(("database", told_as));
         }
@@ -149,4 +157,27 @@ fn bytes_in(directory: &Path) -> u64 {
         _ => 0,
     };
     entries.map(size).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_database_that_can_only_be_read_is_called_so() {
+        let on_disk = |path: &str, read_only| OnDisk { path: path.to_owned(), bytes: 1, read_only };
+        let status = Status {
+            base_path: String::new(),
+            projects: 0,
+            files: 0,
+            versions: 0,
+            databases: vec![on_disk("data/notes", false), on_disk("data/project_storage", true)],
+            read_only: true,
+            migrations: Migrations { current_version: "0.0.0".to_owned(), applied: 0, failed: 0 },
+            backups: Backups { complete: 0, incomplete: 0, latest: None, created: None },
+        };
+        let told = status.told().into_iter().filter(|(name, _)| *name == "database");
+        let told: Vec<String> = told.map(|(_, value)| value).collect();
+        assert_eq!(told, ["data/notes, 1 B", "data/project_storage, 1 B, which can only be read"]);
+    }
 }
