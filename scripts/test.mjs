@@ -60,9 +60,10 @@ async function checkDrift() {
   await check('git', ['diff', '--exit-code', '--', ...files], advice)()
 }
 
+const suites = () => readdirSync(join(root, '__test__')).filter((file) => file.endsWith('.test.ts'))
+
 function plan(words) {
-  const files = readdirSync(join(root, '__test__'))
-    .filter((file) => file.endsWith('.test.ts'))
+  const files = suites()
     .filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
     .map((file) => `./__test__/${file}`)
   // By default, Node leaves one processor idle.
@@ -96,7 +97,12 @@ function plan(words) {
 async function test() {
   const args = process.argv.slice(2)
   const known = plan([])
-  const steps = plan(args.filter((arg) => !(arg in known)))
+  const words = args.filter((arg) => !(arg in known))
+  const unknown = words.filter((word) => !suites().some((file) => file.includes(word)))
+  if (unknown.length > 0) {
+    throw new StepError(`No step and no suite has the name ${unknown.join(', ')}. The steps are ${Object.keys(known).join(', ')}.`)
+  }
+  const steps = plan(words)
   const chosen = args.filter((arg) => arg in steps)
   const names = chosen.length > 0 ? chosen : Object.keys(steps)
   await setup()
