@@ -89,6 +89,11 @@ describe('octoprompt-storage:write', () => {
     assert.equal(events[0]!.sequence, undefined)
   }))
 
+  test('has no sequence number for a repair, after which the database opens anew', withProject(async (storage) => {
+    const events = await eventsOf('write', () => storage.repair())
+    assert.deepEqual(events.map(({ operation, sequence }) => [operation, sequence]), [['repair', undefined]])
+  }))
+
   test('is published in the async context of the caller, so that spans find their parents', withStorage(async (storage) => {
     const context = new AsyncLocalStorage<string>()
     const seen: unknown[] = []

@@ -449,7 +449,7 @@ class BaseStorage {
     // A write that has a place has been remembered since its call.
     const remembered = (answer) => (within === undefined ? this[writes].remember(answer) : answer)
     if (!channels.write.hasSubscribers) return remembered(begin())
-    const sequence = (event) => Object.assign(event, { sequence: this[documents].knownSequence() })
+    const sequence = (event) => Object.assign(event, { sequence: this[documents].knownSequence() ?? undefined })
     return remembered(publishedWrite({ ...this.#about(operation), entities }, given, begin, sequence))
   }
 
