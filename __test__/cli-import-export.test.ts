@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { withApp, withCli } from './support/cli.js'
@@ -210,6 +210,18 @@ describe('export', () => {
   }))
 
   if (process.platform !== 'win32') {
+    test('keeps the permissions and the owner of a file that it overwrites', withApp(async ({ base, text, write }) => {
+      await write({ 'out/README.md': 'mine' })
+      const file = join(base, 'out/README.md')
+      await chmod(file, 0o640)
+      // Only the superuser may give files away.
+      if (process.getuid?.() === 0) await chown(file, 12_345, 23_456)
+      const before = await stat(file)
+      await text('export', 'app', 'out', '--force')
+      const { mode, uid, gid, size } = await stat(file)
+      assert.deepEqual([mode, uid, gid, size], [before.mode, before.uid, before.gid, 13])
+    }))
+
     test('follows no links, and leaves out what lies behind them', withApp(async ({ base, run, write }) => {
       await write({ 'elsewhere/main.ts': 'mine', 'out/kept': 'mine' })
       await symlink(join(base, 'elsewhere'), join(base, 'out/src'))

@@ -1,7 +1,7 @@
 //! `export`.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -208,8 +208,8 @@ fn write(
     if !make_room(directory, target)? {
         return Ok(Err(OVER_LINK));
     }
-    let replaced = match target.symlink_metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+    let replaces = match target.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(error) => return Err(Failure::io("look up", target, &error)),
         Ok(found) if found.is_file() => {
             if has_content(target, content)? {
@@ -224,12 +224,12 @@ fn write(
                 let error = io::ErrorKind::AlreadyExists.into();
                 return Err(Failure::io("create", target, &error));
             }
-            Some(found.permissions())
+            true
         }
         Ok(found) if found.is_symlink() => return Ok(Err(OVER_LINK)),
         Ok(_) => return Ok(Err(IN_THE_WAY)),
     };
-    put(target, content, replaced)?;
+    put(target, content, replaces)?;
     done.extend(identity(target));
     Ok(Ok(true))
 }
@@ -308,20 +308,21 @@ fn has_content(path: &Path, content: &[u8]) -> Result<bool> {
     Ok(same_size && fs::read(path).map_err(|error| Failure::io("read", path, &error))? == content)
 }
 
-/// Puts a file in its place in one step, so that an interrupted run leaves none that is cut. With the permissions of a file
-/// that is there, replaces that file and keeps them; without, nothing must be there.
-fn put(path: &Path, content: &[u8], replaced: Option<Permissions>) -> Result<()> {
+/// Puts a file in its place in one step, so that an interrupted run leaves none that is cut. If one is replaced, its
+/// permissions and its owner stay; otherwise nothing must be there.
+fn put(path: &Path, content: &[u8], replaces: bool) -> Result<()> {
     // The name is short whatever the name of the file, and differs from any that a run in another container left behind.
     let fresh = path.with_file_name(format!(".octoprompt-storage-{}-{}.new", std::process::id(), now_ms()));
-    create(&fresh, content)?;
-    let placed = match replaced {
-        Some(permissions) => fs::set_permissions(&fresh, permissions).and_then(|()| fs::rename(&fresh, path)),
-        None => match fs::hard_link(&fresh, path) {
+    create(&fresh, content, replaces)?;
+    let placed = if replaces {
+        OsFs.copy_permissions(path, &fresh).and_then(|()| fs::rename(&fresh, path))
+    } else {
+        match fs::hard_link(&fresh, path) {
             Ok(()) => fs::remove_file(&fresh),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
             // Some file systems have no links.
             Err(_) => fs::rename(&fresh, path),
-        },
+        }
     };
     placed.map_err(|error| {
         let _ = fs::remove_file(&fresh);
@@ -329,18 +330,28 @@ fn put(path: &Path, content: &[u8], replaced: Option<Permissions>) -> Result<()>
     })
 }
 
-/// Creates a file that must not exist.
-fn create(path: &Path, content: &[u8]) -> Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .map_err(|error| Failure::io("create", path, &error))?;
+/// Creates a file that must not exist. Nobody else can read it if it is `private`.
+fn create(path: &Path, content: &[u8], private: bool) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    if private {
+        make_private(&mut options);
+    }
+    let mut file = options.open(path).map_err(|error| Failure::io("create", path, &error))?;
     file.write_all(content).map_err(|error| {
         let _ = fs::remove_file(path);
         Failure::io("write", path, &error)
     })
 }
+
+#[cfg(unix)]
+fn make_private(options: &mut OpenOptions) {
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+}
+
+/// Without modes, a file is as private as its directory.
+#[cfg(not(unix))]
+fn make_private(_: &mut OpenOptions) {}
 
 #[cfg(test)]
 mod tests {
