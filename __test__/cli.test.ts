@@ -382,6 +382,27 @@ describe('help', () => {
     assert.equal(await text('--version'), `octoprompt-storage ${manifest.version}\n`)
   }))
 
+  if (spawnSync('bash', ['--version']).status === 0) {
+    test('the completions for bash know the commands and the options of each', withCli(async ({ text }) => {
+      const script = await text('completions', 'bash')
+      const complete = (...words: string[]) => {
+        const ask = `${script}
+          COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+          words=$(complete -p octoprompt-storage)
+          words=\${words#*-F }
+          \${words%% *} octoprompt-storage "\${COMP_WORDS[COMP_CWORD]}" "\${COMP_WORDS[COMP_CWORD - 1]}"
+          echo "\${COMPREPLY[@]}"`
+        const { stdout, stderr } = spawnSync('bash', ['-c', ask, 'bash', 'octoprompt-storage', ...words], { encoding: 'utf8' })
+        assert.equal(stderr, '')
+        return stdout.trim()
+      }
+      assert.equal(complete('imp'), 'import')
+      assert.equal(complete('import', 'app', '--pru'), '--prune')
+      assert.equal(complete('status', '--color', 'al'), 'always')
+      assert.equal(complete('help', 'rest'), 'restore')
+    }))
+  }
+
   test('includes completions for bash, zsh and fish', withCli(async ({ text }) => {
     for (const shell of ['bash', 'zsh', 'fish']) assert.match(await text('completions', shell), /octoprompt-storage/)
   }))

@@ -29,6 +29,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
+use clap_complete::Shell;
 
 use arguments::{Arguments, Color, Global, NAME};
 use console::Console;
@@ -161,8 +162,19 @@ fn explain(error: &clap::Error, mut console: Console) -> Exit {
 }
 
 /// Returns the script that completes this command line in a shell.
-fn completions(shell: clap_complete::Shell) -> Vec<u8> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), NAME, &mut script);
-    script
+fn completions(shell: Shell) -> Vec<u8> {
+    let generate = |name: &str| {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Arguments::command(), name, &mut script);
+        script
+    };
+    if shell != Shell::Bash {
+        return generate(NAME);
+    }
+    // In a name with a hyphen, the generator for bash takes what follows for a command. Only the lines that say what is
+    // completed have the name at their end.
+    let name = NAME.replace('-', "_");
+    let script =
+        String::from_utf8_lossy(&generate(&name)).replace(&format!(" {name}\n"), &format!(" {NAME}\n"));
+    script.into_bytes()
 }
