@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { ProjectStorageV2 } from '../../index.mjs'
+import { StepError } from '../setup.mjs'
 import { showDisk } from './disk.mjs'
 import { killWriter } from './kill.mjs'
 import { Progress } from './progress.mjs'
@@ -20,7 +21,7 @@ export async function demonstrate({ directory, limit, keep }) {
   const basePath = mkdtempSync(join(tmpdir(), 'octoprompt-demo-'))
   const remove = () => rmSync(basePath, { recursive: true, force: true, maxRetries: 5 })
   process.once('SIGINT', () => {
-    remove()
+    if (!keep) remove()
     process.exit(130)
   })
   const report = new Report()
@@ -57,7 +58,7 @@ async function find(report, directory, limit) {
   report.note(`${number(files.length)} text files in ${where}`)
   if (describeSkipped(skipped)) report.note(`left out: ${describeSkipped(skipped)}`)
   if (skipped.beyond > 0) report.note(`the demo stores ${number(limit)} files and 256 MiB at most; --limit changes the former`)
-  report.check(files.length > 0, 'there is something to store')
+  if (files.length === 0) throw new StepError(`There is no text file in ${where}.`)
   return { files, name: directory ? basename(directory) : 'Rust crate sources' }
 }
 
