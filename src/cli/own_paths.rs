@@ -17,10 +17,11 @@ const IN_DATA: [&str; 6] = [
     "project_storage",
 ];
 
+/// Canonical paths.
 #[derive(Debug, Default)]
 pub struct OwnPaths {
-    /// Canonical paths.
-    paths: BTreeSet<PathBuf>,
+    parts: BTreeSet<PathBuf>,
+    backups: PathBuf,
 }
 
 impl OwnPaths {
@@ -28,24 +29,25 @@ impl OwnPaths {
     pub fn of(place: &Place, databases: &[PathBuf]) -> OwnPaths {
         let Ok(base) = OsFs.canonical(place.base()) else { return OwnPaths::default() };
         let data = real(&base.join("data"));
-        let mut paths: BTreeSet<PathBuf> = IN_DATA.iter().map(|name| data.join(name)).collect();
-        paths.insert(base.join("backups"));
+        let mut parts: BTreeSet<PathBuf> = IN_DATA.iter().map(|name| data.join(name)).collect();
         let databases = databases.iter().filter_map(|directory| OsFs.canonical(directory).ok());
         // Of a database in the base path itself, other things are around it.
-        paths.extend(databases.map(|directory| {
+        parts.extend(databases.map(|directory| {
             if base.starts_with(&directory) { directory.join(".storage") } else { directory }
         }));
-        OwnPaths { paths }
+        OwnPaths { parts, backups: base.join("backups") }
     }
 
     /// Whether this canonical path is that of a part of the storage.
     pub fn has(&self, path: &Path) -> bool {
-        self.paths.contains(path)
+        self.parts.contains(path) || path == self.backups
     }
 
-    /// Whether this canonical path is that of a part of the storage, or below one.
-    pub fn contain(&self, path: &Path) -> bool {
-        path.ancestors().any(|above| self.has(above))
+    /// Whether a canonical path below `directory` is in a part of the storage. Whoever names a directory among the backups
+    /// means what is there.
+    pub fn contain(&self, path: &Path, directory: &Path) -> bool {
+        path.ancestors().any(|above| self.parts.contains(above))
+            || (path.starts_with(&self.backups) && !directory.starts_with(&self.backups))
     }
 }
 

@@ -71,7 +71,7 @@ pub fn export(run: &mut Run, arguments: &ExportArguments) -> Result<Exit> {
     for file in reader.heads(&files, |chain| chain.is_latest)? {
         let (id, path) = (file.id(), file.text("path"));
         match stored_path::relative(&path, &root) {
-            Ok(relative) if own.contain(&real.join(&relative)) => {
+            Ok(relative) if own.contain(&real.join(&relative), &real) => {
                 left_out.push(LeftOut { id, path, reason: OWN });
             }
             Ok(relative) => {

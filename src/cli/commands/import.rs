@@ -96,7 +96,7 @@ pub fn import(run: &mut Run, arguments: &ImportArguments) -> Result<Exit> {
     let directory = run.directory.join(&arguments.directory);
     let directory = OsFs.canonical(&directory).map_err(|error| Failure::io("look up", &directory, &error))?;
     let own = OwnPaths::of(&run.place, &run.place.site().base.databases()?);
-    if own.contain(&directory) {
+    if own.contain(&directory, &directory) {
         let directory = directory.display();
         return Err(Failure::usage(format!(
             "{directory} belongs to the storage itself, which is not imported"
