@@ -1,9 +1,10 @@
 //! From text to words, and from a query to what it asks for.
 //!
-//! Words are those of Unicode's word boundaries (UAX #29) in NFKC, case folded:
+//! Words are those of Unicode's word boundaries (UAX #29) in NFKC, case folded and in NFKC again:
 //!
 //! - Folding is to lower, upper and again lower case, character by character. So `ß` and `ẞ` are `ss`, every
-//!   sigma is `σ`, and both dotless `ı` and dotted `İ` are `i` (the dot that remains of `İ` is dropped).
+//!   sigma is `σ`, and both dotless `ı` and dotted `İ` are `i` (the dot that remains of `İ` is dropped). Of some
+//!   letters only one case is a single character, such as `ΐ`, so what folding returns is normalised again.
 //! - NFKC makes composed and decomposed letters one, and full-width and half-width forms ordinary ones.
 //! - Scripts written without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese, …) are indexed as
 //!   overlapping pairs of characters, the last character of a run alone, as Lucene's CJKBigramFilter does:
@@ -18,6 +19,8 @@ use unicode_segmentation::UnicodeSegmentation;
 
 /// In bytes. Only the start of a longer word counts, in documents and in queries.
 const MAX_WORD: usize = 128;
+/// A word is folded up to this many bytes. Normalising makes at most three characters one, so `MAX_WORD` bytes remain of them.
+const MAX_FOLDED: usize = 4 * MAX_WORD;
 
 /// Calls `emit` with each word of a document's text, as often as it occurs. O(length).
 pub(super) fn document_words(text: &str, emit: &mut dyn FnMut(&str)) {
@@ -81,7 +84,7 @@ fn emit_run(run: &str, ends: bool, emit: &mut dyn FnMut(&str)) {
 fn emit_folded(word: &str, folded: &mut String, emit: &mut dyn FnMut(&str)) {
     folded.clear();
     for character in word.chars() {
-        if folded.len() >= MAX_WORD {
+        if folded.len() >= MAX_FOLDED {
             break;
         }
         if character.is_ascii() {
@@ -94,6 +97,9 @@ fn emit_folded(word: &str, folded: &mut String, emit: &mut dyn FnMut(&str)) {
                 folded.push(lower);
             }
         }
+    }
+    if !folded.is_ascii() && is_nfkc_quick(folded.chars()) != IsNormalized::Yes {
+        *folded = folded.nfkc().collect();
     }
     folded.truncate(folded.floor_char_boundary(MAX_WORD));
     emit(folded);
@@ -155,6 +161,9 @@ mod tests {
             ("İstanbul", "istanbul"),
             ("i\u{307}stanbul", "ISTANBUL"),
             ("DIYARBAKIR", "dıyarbakır"),
+            ("ταΐζω", "ΤΑΪ\u{301}ΖΩ"),
+            ("ΰα", "Ϋ\u{301}Α"),
+            ("ı\u{301}", "Í"),
         ] {
             assert_eq!(of_document(one), of_document(other), "{one} {other}");
         }
@@ -185,5 +194,8 @@ mod tests {
         assert_eq!(of_document(&long), [&long[..MAX_WORD]]);
         assert_eq!(query_words(&long), of_document(&long));
         assert_eq!(query_words(&("a".repeat(127) + "ß")), ["a".repeat(127) + "s"]);
+        let long = "ΐ".repeat(1_000);
+        assert_eq!(of_document(&long), of_document(&"Ϊ\u{301}".repeat(1_000)));
+        assert_eq!(of_document(&long).concat().len(), MAX_WORD);
     }
 }
