@@ -63,7 +63,8 @@ impl InvertedIndex {
     ///
     /// A document's score is the sum over the query's words of `c / (c + 1)`, where `c` is the number of times that the word
     /// occurs, plus 1 if it occurs as a whole (then only such occurrences count). So for each word a whole word beats any
-    /// number of prefixes, more occurrences beat fewer, and each occurrence adds less than the one before.
+    /// number of prefixes, more occurrences beat fewer, and each occurrence adds less than the one before. Scores are rounded:
+    /// equal sums differ by a few units in the last place if their terms were added in another order.
     ///
     /// Time is at most O(n log n) in the number of entries of the matching words. A rare word in the query
     /// spares most of the work for the frequent ones.
@@ -75,6 +76,7 @@ impl InvertedIndex {
         for term in terms {
             term.narrow(&mut scores);
         }
+        scores.iter_mut().for_each(|(_, score)| *score = rounded(*score));
         // Stable, so that ids stay ascending within one score.
         scores.sort_by(|(_, score), (_, other)| other.total_cmp(score));
         scores.into_iter().map(|(id, score)| (id.clone(), score)).collect()
@@ -171,4 +173,9 @@ impl<'a> Term<'a> {
 /// Grows from 1/2 for one occurrence towards 1 for many.
 fn saturate(count: f64) -> f64 {
     count / (count + 1.0)
+}
+
+fn rounded(score: f64) -> f64 {
+    const UNITS: f64 = (1_u64 << 36) as f64;
+    (score * UNITS).round() / UNITS
 }

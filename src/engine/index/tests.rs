@@ -187,6 +187,15 @@ fn better_matches_come_first() {
 }
 
 #[test]
+fn equal_matches_are_ordered_by_id_whichever_word_they_have_more_often() {
+    let document = |a, b, c| format!("{{\"a\":\"{}{}{}\"}}", "a ".repeat(a), "b ".repeat(b), "c ".repeat(c));
+    // The scores of the first two differ by a unit in the last place if they are added up in the order of the words.
+    let documents = [document(1, 4, 5), document(1, 5, 4), document(1, 5, 5)];
+    let index = filled(IndexType::Inverted, &["a"], &documents.each_ref().map(String::as_str));
+    assert_eq!(searched(&index, "a b c"), ["3", "1", "2"]);
+}
+
+#[test]
 fn the_null_key_of_an_inverted_index_is_in_no_text_and_matches_no_word() {
     let documents = [r#"{"a":"","b":"."}"#, r#"{"a":null}"#, r#"{"a":"x","b":null}"#, r#"{"a":[null,"x"]}"#];
     let index = filled(IndexType::Inverted, &["a", "b"], &documents);
