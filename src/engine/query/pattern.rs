@@ -2,7 +2,8 @@
 //!
 //! Whatever needs backtracking (look-around, back references) is refused. The rest is rewritten into the syntax of the
 //! `regex` crate, whose engine runs it: `\d`, `\w` and `\b` are ASCII, `\s` and `.` are JavaScript's. A text is matched by
-//! code points, as with the flag `u`; with `m`, lines end at `\n`, `\r` and `\r\n`.
+//! code points, as with the flag `u`; with `m`, lines end at `\n`, `\r` and `\r\n`. A lone surrogate is a code point, but
+//! none that the engine knows: whatever matches it besides others is given its three bytes in WTF-8 as an alternative.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -19,6 +20,8 @@ const MAX_LENGTH: usize = 8 << 10;
 const SPACE: &str =
     r"\t\n\x0B\x0C\r \u{a0}\u{1680}\u{2000}-\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}\u{feff}";
 const NOT_LINE_END: &str = r"[^\n\r\u{2028}\u{2029}]";
+/// A lone surrogate in WTF-8.
+const SURROGATE: &str = r"(?-u:\xed[\xa0-\xbf][\x80-\xbf])";
 
 #[derive(Debug, Clone)]
 pub struct Pattern(Regex);
@@ -80,8 +83,8 @@ impl Translation<'_> {
             match next {
                 '\\' => self.escape(false)?,
                 '[' => self.class()?,
-                '.' if self.dot_all => self.out.push_str("(?s:.)"),
-                '.' => self.out.push_str(NOT_LINE_END),
+                '.' if self.dot_all => self.out.push_str(&others("(?s:.)", false)),
+                '.' => self.out.push_str(&others(NOT_LINE_END, false)),
                 '(' => self.group()?,
                 '{' if self.at_quantifier() => {
                     self.in_quantifier = true;
@@ -131,16 +134,23 @@ impl Translation<'_> {
     fn class(&mut self) -> Result<(), String> {
         let negated = self.rest.next_if_eq(&'^').is_some();
         if self.rest.next_if_eq(&']').is_some() {
-            self.out.push_str(if negated { "(?s:.)" } else { r"[^\x00-\u{10ffff}]" });
+            match negated {
+                true => self.out.push_str(&others("(?s:.)", false)),
+                false => self.out.push_str(r"[^\x00-\u{10ffff}]"),
+            }
             return Ok(());
         }
+        let start = self.out.len();
         self.out.push_str(if negated { "[^" } else { "[" });
+        // Whether one of the members matches surrogates.
+        let mut surrogates = false;
         loop {
-            let single = match self.rest.next() {
+            let first = match self.rest.next() {
                 None => return Err("a class of characters has no end".to_owned()),
                 Some(']') => break,
                 Some(first) => self.class_member(first)?,
             };
+            surrogates |= first == Member::Others;
             let mut ahead = self.rest.clone();
             if ahead.next() == Some('-')
                 && let Some(last) = ahead.next().filter(|last| *last != ']')
@@ -148,29 +158,46 @@ impl Translation<'_> {
                 self.rest = ahead;
                 let hyphen = self.out.len();
                 self.out.push('-');
-                // Next to something that stands for several characters, a hyphen is one of the characters.
-                if !(self.class_member(last)? && single) {
-                    self.out.insert(hyphen, '\\');
+                match (first, self.class_member(last)?) {
+                    (Member::One(first), Member::One(last)) => {
+                        surrogates |= first <= '\u{d7ff}' && last >= '\u{e000}';
+                    }
+                    // Next to something that stands for several characters, a hyphen is one of the characters.
+                    (_, last) => {
+                        surrogates |= last == Member::Others;
+                        self.out.insert(hyphen, '\\');
+                    }
                 }
             }
         }
         self.out.push(']');
+        if surrogates != negated {
+            self.out.insert_str(start, "(?:");
+            self.out.extend(["|", SURROGATE, ")"]);
+        }
         Ok(())
     }
 
-    /// Translates one member of a class, which begins with `first`. Returns whether it is a single character, at which a
-    /// range may end.
-    fn class_member(&mut self, first: char) -> Result<bool, String> {
+    /// Translates one member of a class, which begins with `first`.
+    fn class_member(&mut self, first: char) -> Result<Member, String> {
         match first {
             '\\' => {
-                let several = self.rest.peek().is_some_and(|next| "dwsDWSpP".contains(*next));
+                let next = self.rest.peek().copied();
+                let before = self.out.len();
                 self.escape(true)?;
-                return Ok(!several);
+                return Ok(match next {
+                    Some('d' | 'w' | 's') => Member::These,
+                    Some('D' | 'W' | 'S') => Member::Others,
+                    Some('p') if self.unicode => Member::These,
+                    Some('P') if self.unicode => Member::Others,
+                    // What still begins with a backslash is an ASCII character.
+                    _ => Member::One(self.out[before..].chars().next().unwrap_or_default()),
+                });
             }
             other if "[&~-^".contains(other) => self.out.extend(['\\', other]),
             other => self.out.push(other),
         }
-        Ok(true)
+        Ok(Member::One(first))
     }
 
     fn escape(&mut self, in_class: bool) -> Result<(), String> {
@@ -179,9 +206,9 @@ impl Translation<'_> {
             'd' => "[0-9]".to_owned(),
             'w' => "[0-9A-Za-z_]".to_owned(),
             's' => format!("[{SPACE}]"),
-            'D' => "[^0-9]".to_owned(),
-            'W' => "[^0-9A-Za-z_]".to_owned(),
-            'S' => format!("[^{SPACE}]"),
+            'D' => others("[^0-9]", in_class),
+            'W' => others("[^0-9A-Za-z_]", in_class),
+            'S' => others(&format!("[^{SPACE}]"), in_class),
             'b' if in_class => r"\x08".to_owned(),
             'b' => r"(?-u:\b)".to_owned(),
             // Outside of words, an ASCII `\B` may match within a multi-byte character.
@@ -192,7 +219,8 @@ impl Translation<'_> {
             '0' if !self.rest.peek().is_some_and(char::is_ascii_digit) => r"\x00".to_owned(),
             '0'..='9' => return Err("back references are not supported".to_owned()),
             'k' if !in_class => return Err("back references are not supported".to_owned()),
-            'p' | 'P' if self.unicode => return self.property(next),
+            'p' if self.unicode => self.property(next),
+            'P' if self.unicode => others(&self.property(next), in_class),
             'x' => self.code(2, 'x')?,
             'u' if self.unicode && self.rest.peek() == Some(&'{') => return self.braced_code(),
             'u' => self.code(4, 'u')?,
@@ -206,10 +234,9 @@ impl Translation<'_> {
         Ok(())
     }
 
-    fn property(&mut self, kind: char) -> Result<(), String> {
+    fn property(&mut self, kind: char) -> String {
         let name: String = self.rest.by_ref().take_while(|next| *next != '}').collect();
-        self.out.push_str(&format!("\\{kind}{name}}}"));
-        Ok(())
+        format!("\\{kind}{name}}}")
     }
 
     fn braced_code(&mut self) -> Result<(), String> {
@@ -245,6 +272,23 @@ impl Translation<'_> {
         self.rest.nth(length - 1);
         Some(unit)
     }
+}
+
+/// What a member of a class stands for.
+#[derive(Clone, Copy, PartialEq)]
+enum Member {
+    /// A single character, at which a range may end.
+    One(char),
+    /// Several characters, but no surrogates.
+    These,
+    /// All characters except some, surrogates among them.
+    Others,
+}
+
+/// Returns the pattern for all characters except some, given the class without surrogates. Within a class, that class adds
+/// the surrogates.
+fn others(class: &str, in_class: bool) -> String {
+    if in_class { class.to_owned() } else { format!("(?:{class}|{SURROGATE})") }
 }
 
 /// Returns the pattern for a character that stands for itself.
@@ -302,6 +346,7 @@ mod tests {
             ("{{1}", "", "{", true),
             ("a{1", "", "a{1", true),
             (r"[\b]", "", "\u{8}", true),
+            (r"^[\p-r]$", "", "q", true),
             (r"\u0041\x42", "", "AB", true),
             (r"\ud83d\ude00", "", "😀", true),
             (r"\u{1f600}", "u", "😀", true),
@@ -311,6 +356,44 @@ mod tests {
             ("", "", "", true),
         ] {
             assert_eq!(matches(source, flags, text), expected, "/{source}/{flags} on {text:?}");
+        }
+    }
+
+    #[test]
+    fn a_lone_surrogate_is_matched_as_in_javascript() {
+        // Each line is what `new RegExp(source, flags).test('a\ud800b')` gives in Node.
+        for (source, flags, expected) in [
+            ("^a.b$", "u", true),
+            ("^a.b$", "us", true),
+            ("^a..b$", "u", false),
+            ("^...$", "u", true),
+            ("^a[^]b$", "u", true),
+            ("^a[]b$", "u", false),
+            ("^a[^x]b$", "u", true),
+            ("^a[x]b$", "u", false),
+            (r"^a\D\b", "u", true),
+            (r"^a\Wb$", "iu", true),
+            (r"^a\S+b$", "u", true),
+            (r"^a\d?b$", "u", false),
+            (r"^a\P{L}b$", "u", true),
+            (r"^a\p{L}b$", "u", false),
+            (r"^a[\s\S]b$", "u", true),
+            (r"^a[x\W]b$", "u", true),
+            (r"^a[x\P{L}]b$", "u", true),
+            (r"^a[^\W]b$", "u", false),
+            (r"^a[^x\S]b$", "u", false),
+            (r"^a[\x80-\uffff]b$", "u", true),
+            (r"^a[\0-\u{10ffff}]b$", "u", true),
+            ("^a[à-￿]b$", "u", true),
+            (r"^a[^\x80-\uffff]b$", "u", false),
+            (r"^a[\ud7ff-\ue000]b$", "u", true),
+            (r"^a[\x80-\ud7ff]b$", "u", false),
+            (r"^a[\ue000-\uffff]b$", "u", false),
+            (r"^a[\x80-\xff-\uffff]b$", "u", false),
+            (r"^a[\P]b$", "", false),
+        ] {
+            let pattern = Pattern::new(source, flags).unwrap_or_else(|error| panic!("{source}: {error}"));
+            assert_eq!(pattern.matches(b"a\xed\xa0\x80b"), expected, "/{source}/{flags}");
         }
     }
 
