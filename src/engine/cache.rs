@@ -111,7 +111,8 @@ impl Cache {
     pub fn get_fresh(&self, key: &CacheKey, stamp: Stamp) -> Option<(Arc<[u8]>, Duration)> {
         let store = self.store.read();
         let cached = store.entries.get(key)?;
-        let left = store.limits.ttl.saturating_sub(cached.read.elapsed());
+        // A store with higher limits counts the lifetime from when it took the entry over.
+        let left = store.limits.ttl.checked_sub(cached.read.elapsed())?;
         (cached.stamp == stamp).then_some((cached.text, left))
     }
 
@@ -234,6 +235,16 @@ mod tests {
         cache.raise(limits(1));
         assert_eq!(cache.stats().limits.entries, 10);
         assert!(cache.get(&key(1), stamp(0)).is_some());
+    }
+
+    #[test]
+    fn raising_the_limits_does_not_prolong_the_life_of_an_entry() {
+        let cache = Cache::new(limits(2));
+        let Some(read) = Instant::now().checked_sub(Duration::from_secs(61)) else { return };
+        let cached = Cached { stamp: stamp(0), text: b"x"[..].into(), read };
+        cache.store.read().entries.insert(key(1), cached);
+        cache.raise(limits(10));
+        assert_eq!(cache.get(&key(1), stamp(0)), None);
     }
 
     #[test]
