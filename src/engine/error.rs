@@ -1,5 +1,6 @@
 //! What can go wrong, as one enum with a stable code for each kind.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -43,11 +44,15 @@ pub enum PathSegment {
 pub enum Error {
     #[error("{}", describe_issues(what, issues))]
     Validation { what: String, issues: Vec<Issue> },
-    #[error("{what} {id} not found")]
+    #[error("{what} {} not found", shown(id))]
     NotFound { what: &'static str, id: String },
-    #[error("{what} {id} already exists")]
+    #[error("{what} {} already exists", shown(id))]
     AlreadyExists { what: &'static str, id: String },
-    #[error("Unique constraint violation in index {index}: {key} already belongs to {owner}")]
+    #[error(
+        "Unique constraint violation in index {index}: {} already belongs to {}",
+        shown(key),
+        shown(owner)
+    )]
     UniqueViolation { index: String, key: String, owner: String },
     #[error("{0}")]
     IndexType(String),
@@ -221,6 +226,15 @@ pub fn below(segment: PathSegment, mut issues: Vec<Issue>) -> Vec<Issue> {
     issues
 }
 
+/// Returns a key or an id as a message shows it: the beginning of a long one, because a message must fit in a string with it.
+fn shown(text: &str) -> Cow<'_, str> {
+    const MOST: usize = 200;
+    if text.len() <= MOST {
+        return text.into();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(MOST)]).into()
+}
+
 /// Names the processes that hold a lock: `another process`, `process 7 (stopped)`, `processes 7, 8`.
 pub fn named(holders: &[Holder]) -> String {
     let name = |holder: &Holder| format!("{}{}", holder.pid, if holder.stopped { " (stopped)" } else { "" });
@@ -292,6 +306,24 @@ mod tests {
 
     fn holder(pid: u32, held_ms: Option<u64>, stopped: bool) -> Holder {
         Holder { pid, held_ms, stopped }
+    }
+
+    #[test]
+    fn a_message_shows_the_beginning_of_a_long_key_or_id() {
+        let long = || "é".repeat(1_000_000);
+        for (error, expected) in [
+            (
+                Error::UniqueViolation { index: "i".into(), key: long(), owner: "7".into() },
+                format!("Unique constraint violation in index i: {}… already belongs to 7", "é".repeat(100)),
+            ),
+            (
+                Error::AlreadyExists { what: "document", id: long() },
+                format!("document {}… already exists", "é".repeat(100)),
+            ),
+            (Error::NotFound { what: "file", id: long() }, format!("file {}… not found", "é".repeat(100))),
+        ] {
+            assert_eq!(error.to_string(), expected);
+        }
     }
 
     #[test]
