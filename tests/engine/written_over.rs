@@ -1,10 +1,13 @@
 //! Files that someone overwrites while they are open: what the handles read is no longer what was found there.
 
 use std::fs;
+use std::path::Path;
+use std::sync::Arc;
 
-use crate::support::simulated::{checkpoint, machine, open, put};
+use crate::support::simulated::{DIRECTORY, checkpoint, machine, name, open, put};
 use crate::support::{Fixture, Handle, READ, record, spec};
-use octoprompt_storage::engine::{Durability, Error, Part, Peek, ReadOptions, Transaction};
+use octoprompt_storage::engine::fs::Call;
+use octoprompt_storage::engine::{Database, Durability, Error, Part, Peek, ReadOptions, Transaction};
 
 const UNCACHED: ReadOptions = ReadOptions { cached: false, ..READ };
 
@@ -158,5 +161,34 @@ fn peeking_never_returns_bytes_of_an_overwritten_file() {
     for part in [Part::Whole, Part::Head] {
         let found = database.peek_many(&spec, part, |_| Ok(vec![1.into()])).expect("chosen");
         assert_eq!(found, Peek::Wait);
+    }
+}
+
+#[test]
+fn a_read_that_a_clearing_overtakes_leaves_nothing_in_the_cache_that_hides_an_edit() {
+    let get =
+        |database: &Database| drop(database.get(&spec("items.json"), &1.into(), READ).expect("readable"));
+    let list =
+        |database: &Database| drop(database.list(&spec("items.json"), Part::Whole, READ).expect("readable"));
+    for read in [&get as &dyn Fn(&Database), &list] {
+        let fs = machine();
+        let database = open(&fs);
+        put(&database, "items.json", 1, "old");
+        checkpoint(&database).expect("checkpointed");
+        let (editing, clearing) = (fs.clone(), Arc::clone(&database));
+        fs.before(
+            |call| matches!(call, Call::Read { .. }),
+            move || {
+                editing.write_file(format!("{DIRECTORY}/edited"), lines(&[(1, "edited")]).as_bytes());
+                let [from, to] = ["edited", "items.json"].map(|name| Path::new(DIRECTORY).join(name));
+                editing.handle().rename(&from, &to).expect("renamed");
+                clearing.clear_cache();
+            },
+        );
+        // This reads the file that was there before.
+        read(&database);
+        assert_eq!(database.peek(&spec("items.json"), &1.into(), READ), Peek::Wait);
+        assert_eq!(database.peek_list(&spec("items.json"), Part::Whole, READ), Peek::Wait);
+        assert_eq!(name(&database, "items.json", 1), Ok(Some("edited".to_owned())));
     }
 }

@@ -63,7 +63,7 @@ impl Database {
         options: ReadOptions,
     ) -> Peek<(Arc<[u8]>, Duration)> {
         let state = self.state.read();
-        if !options.cached || self.current(&state, spec).is_none() {
+        if !options.cached || !self.current(&state, spec).is_some_and(|loaded| self.is_looked_at(loaded)) {
             return Peek::Wait;
         }
         let version = state.version(&spec.path);

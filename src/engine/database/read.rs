@@ -84,7 +84,7 @@ impl Database {
 
     /// Returns the document that `choose` picks, if memory or the page cache has it. With `look_again`, an edit of the
     /// file may change what is chosen, so the choice counts only until the file is due to be looked at again. Otherwise
-    /// what the cache has counts until it expires.
+    /// what the cache has counts until it expires or the cache is cleared.
     fn peek_one(
         &self,
         spec: &Arc<CollectionSpec>,
@@ -109,6 +109,7 @@ impl Database {
         };
         let key = CacheKey::Document(Arc::clone(&spec.path), id);
         if options.cached
+            && self.is_looked_at(loaded)
             && let Some((text, left)) = self.cache.get_fresh(&key, location.stamp())
         {
             self.cache.count(true);

@@ -30,9 +30,15 @@ impl Database {
         !self.fresh_for(loaded).is_zero()
     }
 
+    /// Whether the file was looked at since the cache was last cleared. If not, what the cache has does not count either: a
+    /// read that began before the clearing may have put it there.
+    pub(super) fn is_looked_at(&self, loaded: &Loaded) -> bool {
+        loaded.clears == self.cache.clears()
+    }
+
     /// How long the file need not be looked at for edits.
     pub(super) fn fresh_for(&self, loaded: &Loaded) -> Duration {
-        if loaded.clears != self.cache.clears() {
+        if !self.is_looked_at(loaded) {
             return Duration::ZERO;
         }
         EDIT_CHECK
