@@ -406,6 +406,17 @@ fn a_selection_returns_the_id_and_the_selected_fields() {
 }
 
 #[test]
+fn a_selection_keeps_the_arrays_on_its_way() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let spec = spec(0);
+    let grid = json!([[{ "x": 1, "y": 2 }, 3], [], [[{ "x": 4 }]], { "y": 5 }, null]);
+    fill(&database, &spec, &[json!({ "a": grid })]);
+    let found = answer(&database, &spec, &json!({ "select": ["a.x"] }));
+    assert_eq!(found, [json!({ "id": 0, "a": [[{ "x": 1 }], [], [[{ "x": 4 }]], {}] })]);
+}
+
+#[test]
 fn a_query_on_the_large_field_reads_it() {
     let fixture = Fixture::new();
     let database = fixture.open();

@@ -39,7 +39,7 @@ impl Selection {
     }
 
     /// Returns the selected members of a document, in the document's order. An array on the way to a name stands for its
-    /// elements that are objects.
+    /// elements that are objects or arrays of such.
     pub fn apply(&self, document: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         self.push_object(document, &mut out);
@@ -81,11 +81,12 @@ impl Selection {
                 out.push(b'[');
                 let start = out.len();
                 for element in json::elements(value).unwrap_or_default() {
-                    if json::is_object(element) {
-                        if out.len() > start {
-                            out.push(b',');
-                        }
-                        self.push_object(element, out);
+                    let before = out.len();
+                    if before > start {
+                        out.push(b',');
+                    }
+                    if !self.push_below(element, out) {
+                        out.truncate(before);
                     }
                 }
                 out.push(b']');
