@@ -417,6 +417,22 @@ fn a_selection_keeps_the_arrays_on_its_way() {
 }
 
 #[test]
+fn an_order_may_lead_through_a_position_of_an_array() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let spec = spec(0b11);
+    let values = [json!([5, 1]), json!([[9, 2], 9]), json!([3]), json!({ "0": 4 }), json!(1), json!([])];
+    fill(&database, &spec, &values.map(|a| json!({ "a": a })));
+    let ids = |order: Value| -> Vec<u64> {
+        let found = answer(&database, &spec, &json!({ "orderBy": order }));
+        found.iter().filter_map(|document| document["id"].as_u64()).collect()
+    };
+    assert_eq!(ids(json!([["a.0", "asc"]])), [4, 5, 1, 2, 3, 0]);
+    assert_eq!(ids(json!([["a.0", "desc"]])), [1, 0, 3, 2, 4, 5]);
+    assert_eq!(ids(json!([["a.1", "desc"]])), [1, 0, 2, 3, 4, 5]);
+}
+
+#[test]
 fn a_query_on_the_large_field_reads_it() {
     let fixture = Fixture::new();
     let database = fixture.open();

@@ -148,6 +148,13 @@ fn field_keys(path: &Path, value: Option<&[u8]>) -> Vec<IndexKey> {
     keys
 }
 
+/// Returns the keys of a value, which stands for its elements if it is an array.
+pub fn keys_of(value: Option<&[u8]>) -> Vec<IndexKey> {
+    let mut keys = Vec::new();
+    each_value(value, &[], &mut |found| keys.extend(key_of(found)));
+    keys
+}
+
 /// Returns the keys that an index on a path (outermost name first, not empty) would have for what is at that path of a
 /// document.
 pub fn keys_at(document: &[u8], path: &[Box<str>]) -> Vec<IndexKey> {

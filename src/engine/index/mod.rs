@@ -25,6 +25,6 @@ mod tests;
 pub use config::{Extractor, IndexConfig, IndexSpec, IndexType, Keys, Lookup};
 pub use dispatch::Index;
 pub use entries::Entries;
-pub use extract::{MAX_TUPLES, extract_all, keys_at};
+pub use extract::{MAX_TUPLES, extract_all, keys_at, keys_of};
 pub use key::{IndexKey, Number};
 pub use stored::{Counts, Gathered, rules};

@@ -17,7 +17,7 @@ pub use plan::{Candidates, Plan};
 
 use super::document::DocumentId;
 use super::error::Result;
-use super::index::{IndexKey, keys_at};
+use super::index::IndexKey;
 use path::FieldPath;
 use select::Selection;
 
@@ -116,7 +116,7 @@ impl Query {
     /// Returns the rank by which a document is ordered.
     pub fn rank(&self, id: &DocumentId, document: &[u8]) -> Rank {
         let key = |order: &Order| {
-            let keys = keys_at(document, &order.path.names);
+            let keys = order.path.keys(document);
             match order.direction {
                 Direction::Ascending => RankKey::Ascending(keys.into_iter().min().unwrap_or(IndexKey::Null)),
                 Direction::Descending => {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::engine::index::{IndexKey, keys_at, keys_of};
 use crate::engine::json;
 
 /// A path of member names, outermost first; never empty.
@@ -24,6 +25,20 @@ impl FieldPath {
     /// Indexes do not understand positions in arrays.
     pub fn is_indexable(&self) -> bool {
         !self.names.iter().any(|name| position(name).is_some())
+    }
+
+    /// Returns the keys of the values at the path, by which documents are ordered: those of an index, if an index can have
+    /// them.
+    pub fn keys(&self, document: &[u8]) -> Vec<IndexKey> {
+        if self.is_indexable() {
+            return keys_at(document, &self.names);
+        }
+        let mut keys = Vec::new();
+        self.any(document, &mut |value| {
+            keys.extend(keys_of(value));
+            false
+        });
+        keys
     }
 
     /// Visits each value at the path until `visit` returns true, and returns whether it did. The value is `None` if an
