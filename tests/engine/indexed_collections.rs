@@ -78,6 +78,41 @@ fn declared_indexes_take_precedence_over_indexes_on_disk() {
 }
 
 #[test]
+fn a_collection_that_is_claimed_without_indexes_has_none() {
+    let database = open(&filled());
+    let claim = database.attach(&spec("b.json", &[])).expect("attached");
+    assert_eq!(names(&database.indexed_collections(|path| path == "b.json")), []);
+    assert_eq!(
+        database.peek_indexed_collections(|path| path == "b.json").map(|found| names(&found)),
+        Some(vec![])
+    );
+    drop(claim);
+    let found = names(&database.indexed_collections(|path| path == "b.json"));
+    assert_eq!(found, [named("b.json", &["fields"])]);
+}
+
+#[test]
+fn the_indexes_on_disk_are_those_of_the_last_writer_that_knew_the_collection() {
+    let fs = filled();
+    let put = |id: u64, indexes: &[(&str, Extractor)]| {
+        let (spec, text) = (spec("b.json", indexes), record(id, "more").into_bytes());
+        let database = open(&fs);
+        database.write(Durability::Full, move |tx| tx.put(&spec, id.into(), text)).expect("written");
+        database
+    };
+    let checkpoint = |database: Arc<Database>| {
+        database.checkpoint(Wait::at_most(READ.lock_timeout)).expect("checkpointed");
+    };
+    let on_disk = || names(&open(&fs).indexed_collections(|path| path == "b.json"));
+    drop(put(2, &[("fields", Extractor::Fields)]));
+    // This process has no caller that knows the collection.
+    checkpoint(open(&fs));
+    assert_eq!(on_disk(), [named("b.json", &["fields"])]);
+    checkpoint(put(3, &[]));
+    assert_eq!(on_disk(), []);
+}
+
+#[test]
 fn peeking_waits_only_for_wanted_collections() {
     let database = open(&filled());
     database.attach(&spec("a.json", &[("fields", Extractor::Fields)])).expect("attached");

@@ -47,6 +47,9 @@ struct Fresh {
     draft: Option<Draft>,
 }
 
+/// A collection with a new snapshot, and what its index checkpoint will hold; `None` if it has no indexes.
+type Drafted = (Arc<str>, Option<Draft>, SnapshotRecord);
+
 impl Database {
     /// Brings the JSON files up to date with everything committed so far. Does nothing if they already are.
     ///
@@ -142,8 +145,11 @@ impl Database {
         // Nothing above depends on what follows: a later checkpoint does whatever fails here.
         let catalog = self.state.read().catalog.clone();
         remove_stray(&*self.fs, &self.directory, &catalog);
-        for (draft, record) in drafts {
-            self.try_write_index_checkpoint(draft, record.hash, record.size);
+        for (path, draft, record) in drafts {
+            match draft {
+                Some(draft) => self.try_write_index_checkpoint(draft, record.hash, record.size),
+                None => self.try_remove_index_checkpoint(&path),
+            }
         }
         let covered = self.state.read().covered();
         Ok(Some(Checkpoint { collections, bytes, covered, took: begun.elapsed() }))
@@ -267,15 +273,15 @@ impl Database {
         }
     }
 
-    /// Records the snapshots, renames them into place and points the documents in memory to them. Returns what their
-    /// index checkpoints will hold, and the sequence number up to which the journal durably says that the snapshots
-    /// hold every batch. The write lock is held.
+    /// Records the snapshots, renames them into place and points the documents in memory to them. Returns what the index
+    /// checkpoints of those collections will hold that callers of this process asked for, and the sequence number up to
+    /// which the journal durably says that the snapshots hold every batch. The write lock is held.
     fn install_snapshots(
         &self,
         writer: &mut Writer,
         fresh: Vec<Fresh>,
         covers: u64,
-    ) -> Result<(Vec<(Draft, SnapshotRecord)>, u64)> {
+    ) -> Result<(Vec<Drafted>, u64)> {
         let ready = self.without_outdated(fresh)?;
         if !ready.is_empty() {
             self.record(writer, |out| {
@@ -303,7 +309,9 @@ impl Database {
         self.state.write().confirm_snapshots();
         let mut drafts = Vec::new();
         for mut fresh in ready {
-            drafts.extend(fresh.draft.take().map(|draft| (draft, fresh.record.clone())));
+            if fresh.frozen.spec.is_some() {
+                drafts.push((Arc::clone(&fresh.frozen.path), fresh.draft.take(), fresh.record.clone()));
+            }
             relocate(&mut self.state.write(), fresh, covers);
         }
         let covered = {

@@ -54,10 +54,7 @@ impl Database {
     /// Returns the collections of the callers that hold a declaration.
     pub(in crate::engine) fn declared_paths(&self) -> Vec<Arc<str>> {
         let state = self.state.read();
-        let is_held = |collection: &Collection| {
-            collection.declarations.iter().any(|declaration| declaration.strong_count() > 0)
-        };
-        let held = state.collections.iter().filter(|(_, collection)| is_held(collection));
+        let held = state.collections.iter().filter(|(_, collection)| collection.is_claimed());
         held.map(|(path, _)| Arc::clone(path)).collect()
     }
 
@@ -87,6 +84,11 @@ impl Database {
 }
 
 impl Collection {
+    /// Whether somebody claims the collection, with indexes or without.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.declarations.iter().any(|declaration| declaration.strong_count() > 0)
+    }
+
     /// Returns the indexes that somebody claims. Those with rules of their own belong to the storages of this package, which
     /// claim nothing but name them in each call.
     fn claimed(&self) -> Vec<Arc<IndexSpec>> {

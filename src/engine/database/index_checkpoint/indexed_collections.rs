@@ -17,8 +17,8 @@ impl Database {
     }
 
     /// Returns the collections that have indexes and pass `wanted`, in the order of their paths. The indexes are those
-    /// that this process declared; if it declared none of a collection, those in its index checkpoint whose keys come
-    /// from the fields of documents. Loading a collection with such a spec gives what everybody else sees. Reads a few
+    /// that this process declared; of a collection that nobody in this process claims, those in its index checkpoint whose
+    /// keys come from the fields of documents. Loading a collection with such a spec gives what everybody else sees. Reads a few
     /// hundred bytes for each collection of the second kind.
     pub fn indexed_collections(&self, wanted: impl Fn(&str) -> bool) -> Vec<Arc<CollectionSpec>> {
         let (mut found, undeclared) = self.declared_collections(&wanted);
@@ -37,18 +37,25 @@ impl Database {
         undeclared.is_empty().then_some(found)
     }
 
-    /// Returns the collections of which this process declared indexes, and the paths of others that have a snapshot.
+    /// Returns the collections of which this process declared indexes, and the paths of others that have a snapshot. A
+    /// caller that claims a collection without indexes says that it has none.
     fn declared_collections(
         &self,
         wanted: &impl Fn(&str) -> bool,
     ) -> (Vec<Arc<CollectionSpec>>, Vec<String>) {
-        let declared: Vec<Arc<CollectionSpec>> = {
+        let mut declared: Vec<Arc<CollectionSpec>> = {
             let state = self.state.read();
-            let specs = state.collections.values().filter_map(|collection| collection.spec.as_ref());
-            specs.filter(|spec| !spec.indexes.is_empty() && wanted(&spec.path)).cloned().collect()
+            let wanted = state.collections.iter().filter(|(path, _)| wanted(path));
+            let specs = wanted
+                .filter_map(|(_, collection)| Some((collection.spec.as_ref()?, collection.is_claimed())));
+            specs
+                .filter(|(spec, claimed)| *claimed || !spec.indexes.is_empty())
+                .map(|(spec, _)| Arc::clone(spec))
+                .collect()
         };
-        let known: HashSet<&str> = declared.iter().map(|spec| &*spec.path).collect();
+        let known: HashSet<Arc<str>> = declared.iter().map(|spec| Arc::clone(&spec.path)).collect();
         let others = self.on_disk(&|path| wanted(path) && !known.contains(path));
+        declared.retain(|spec| !spec.indexes.is_empty());
         (declared, others)
     }
 

@@ -116,6 +116,12 @@ impl Database {
         let _ = self.write_index_checkpoint(draft, hash, size);
     }
 
+    /// Removes the index checkpoint of a collection whose callers ask for no indexes any more. If this fails, the next
+    /// checkpoint of the collection tries again.
+    pub(in crate::engine::database) fn try_remove_index_checkpoint(&self, collection: &str) {
+        let _ = self.fs.remove_file(&self.reserved(&file_name(collection)));
+    }
+
     fn write_index_checkpoint(&self, draft: Draft, hash: FileHash, size: u64) -> Result<()> {
         let spec = Arc::clone(draft.spec());
         let times = {
