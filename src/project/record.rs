@@ -112,8 +112,9 @@ impl<'a> Record<'a> {
     /// Takes a canonical text without checking it. The content is not read.
     pub fn canonical(shape: &'static Shape, text: &'a [u8]) -> Self {
         let mut record = Record::empty(shape);
-        let (head, content) = layout::split(text);
-        // A head has no closing brace, so the iteration ends with an error at the end of the head.
+        // A property of that name that is not a large field is one like any other.
+        let (head, content) = if shape.large { layout::split(text) } else { (text, None) };
+        // The head of a split text has no closing brace, so the iteration ends with an error there.
         for member in json::members(head).map_while(std::result::Result::ok) {
             match shape.find(member.key) {
                 Some(at) => record.slots[at] = Slot::Value(Cow::Borrowed(member.value)),

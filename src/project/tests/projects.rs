@@ -165,3 +165,15 @@ fn an_unknown_property_that_json_cannot_hold_is_refused() {
 fn an_unchanged_written_record_keeps_its_stored_text() {
     assert_eq!(written_project("7", PROJECT, Some(PROJECT)).unwrap(), Cow::Borrowed(PROJECT));
 }
+
+#[test]
+fn a_property_named_like_the_content_of_files_is_kept() {
+    for rest in [r#""content":"x"}"#, r#""content":"x","y":"z"}"#, r#""a":1,"content":"x","y":2}"#] {
+        let stored = [PROJECT.strip_suffix(b"}").unwrap(), b",", rest.as_bytes()].concat();
+        let updated = value(&update_project(&stored, b"{\"name\":\"m\"}", NOW).unwrap());
+        let mut expected = value(&stored);
+        expected["name"] = "m".into();
+        assert_eq!(updated, expected);
+        assert_eq!(value(&written_project("7", PROJECT, Some(&stored)).unwrap()), value(&stored));
+    }
+}
