@@ -29,11 +29,10 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// Returns whether the raw string of a stored file represents this content. Two raw strings are compared byte by byte,
-    /// because stored ones and those that JavaScript makes have the same form.
+    /// Returns whether the raw string of a stored file represents this content, whatever escapes it was written with.
     pub fn is_stored_as(self, stored: &[u8]) -> bool {
         match self {
-            Content::Json(raw) => raw == stored,
+            Content::Json(raw) => raw == stored || json::unescape(raw) == json::unescape(stored),
             Content::Plain(text) => *json::unescape(stored) == *text.as_bytes(),
         }
     }

@@ -209,7 +209,10 @@ fn part_of(path: &[u8], part: fn(&[u8]) -> &[u8]) -> Vec<u8> {
 fn lay_over<'a>(record: &mut Record<'a>, mut patch: Record<'a>, new_content: bool) {
     if let Some(path) = patch.text(PATH).map(<[u8]>::to_vec) {
         for (at, part) in [(NAME, name_of as fn(&[u8]) -> &[u8]), (EXTENSION, extension_of)] {
-            let followed = |old: &[u8]| record.text(at) == Some(&part_of(old, part));
+            // The texts are compared, because another program may have written the same one with other escapes.
+            let followed = |old: &[u8]| {
+                record.text(at).is_some_and(|own| *json::unescape(own) == *part(&json::unescape(old)))
+            };
             if patch.is_absent(at) && record.text(PATH).is_some_and(followed) {
                 patch.set(at, part_of(&path, part));
             }

@@ -200,3 +200,18 @@ fn an_unchanged_written_file_keeps_its_stored_text() {
     let written = value(&written_file("8", 3, &*current, None).unwrap());
     assert_eq!((written["updated"].as_u64(), written.get("odd")), (Some(1000), None));
 }
+
+#[test]
+fn a_text_written_with_other_escapes_is_the_same_text() {
+    let raw = |content: &str| {
+        let head = r#"{"path":"src\/\u00e9.ts","name":"\u00E9.ts","extension":"\u002ets","checksum":"own","#;
+        format!(r#"{head}"created":1,"updated":1,"content":"{content}"}}"#)
+    };
+    let moved = raw("x");
+    let moved = patched(&stored_file("8", 3, moved.as_bytes()).unwrap(), json!({"path": "src/b.md"}));
+    assert_eq!((&moved["name"], &moved["extension"]), (&json!("b.md"), &json!(".md")));
+    let lone = raw(r"\uD83D\u00e9");
+    let stored = stored_file("8", 3, lone.as_bytes()).unwrap();
+    let same = update_file(&stored, r#"{"content":"\ud83dé"}"#.as_bytes(), LATER).unwrap();
+    assert_eq!(crate::engine::json::get(&same, "checksum"), Some(&b"\"own\""[..]));
+}
