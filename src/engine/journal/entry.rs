@@ -165,6 +165,18 @@ pub struct LargeDocument {
     pub hash: Checksum,
 }
 
+impl CollectionRecord {
+    fn is_plausible(&self) -> bool {
+        self.dropped <= Some(LARGEST) && self.snapshots.iter().all(SnapshotRecord::is_plausible)
+    }
+}
+
+impl SnapshotRecord {
+    fn is_plausible(&self) -> bool {
+        self.size.max(self.covers) <= LARGEST
+    }
+}
+
 impl LargeDocument {
     fn is_plausible(&self) -> bool {
         document_generation(&self.file).is_some() && self.head <= self.size && self.offset <= LARGEST
@@ -235,9 +247,11 @@ pub const BODY_START: usize = PREFIX;
 pub fn parse_batch(body: &[u8]) -> Option<Body<'_>> {
     let body: Body<'_> = serde_json::from_str(std::str::from_utf8(body).ok()?).ok()?;
     let fine = |op: &Op<'_>| {
-        let paths = [&op.collection, &op.drop, &op.remove, &op.snapshot];
+        let paths = [&op.collection, &op.drop, &op.remove, &op.keep, &op.snapshot];
         paths.into_iter().flatten().all(|path| is_plausible(path))
             && op.large.values().all(LargeDocument::is_plausible)
+            && op.record.iter().all(SnapshotRecord::is_plausible)
+            && op.covered <= Some(LARGEST)
     };
     let counted = body.seq.max(body.durable) <= LARGEST;
     (counted && body.ops.iter().all(fine)).then_some(body)
@@ -246,6 +260,9 @@ pub fn parse_batch(body: &[u8]) -> Option<Body<'_>> {
 /// Parses the body of a header line.
 pub fn parse_header(body: &[u8]) -> Option<Header> {
     let header: Header = serde_json::from_slice(body).ok()?;
-    let counted = header.seq.max(header.generation).max(header.covered) <= LARGEST;
-    (counted && header.catalog.keys().all(|path| is_plausible(path))).then_some(header)
+    let end = header.previous.map_or(0, |previous| previous.end);
+    let numbers = [header.seq, header.generation, header.removed, header.covered, end];
+    let fine = numbers.into_iter().all(|number| number <= LARGEST)
+        && header.catalog.iter().all(|(path, record)| is_plausible(path) && record.is_plausible());
+    fine.then_some(header)
 }

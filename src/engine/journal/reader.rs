@@ -141,8 +141,21 @@ mod tests {
     }
 
     #[test]
-    fn a_line_with_a_path_out_of_the_database_is_invalid() {
+    fn a_line_with_a_path_out_of_the_database_or_a_number_that_is_too_large_is_invalid() {
+        let record = |size, covers| {
+            let hash = "0".repeat(32);
+            let record = format!(r#"{{"hash":"{hash}","size":{size},"covers":{covers},"layout":"map"}}"#);
+            format!(r#"{{"snapshot":"a.json","record":{record}}}"#)
+        };
+        let (most, more) = ((1_u64 << 53) - 1, 1_u64 << 53);
+        let mut line = LineBuffer::default();
+        encode_batch(&mut line, SALT(), 1, 0, 0, |out| out.push(record(most, most).as_bytes()));
+        assert_eq!(Lines::new(&line.whole(), SALT(), 0, 0, 0).count(), 1);
         for op in [
+            &record(more, 0),
+            &record(0, more),
+            &format!(r#"{{"covered":{more}}}"#),
+            r#"{"keep":"../.."}"#,
             r#"{"remove":"../.."}"#,
             r#"{"remove":"/etc"}"#,
             r#"{"drop":".storage/tip"}"#,
