@@ -44,14 +44,17 @@ pub fn is_file_name(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && !name.contains(['/', '\0'])
 }
 
-/// Names that Windows reserves for devices. The last two are followed by a digit.
-const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+/// Names that Windows reserves for devices. The last two are followed by a digit, which may be raised.
+const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
 const NUMBERED_DEVICES: [&str; 2] = ["com", "lpt"];
 
 /// Returns whether Windows reserves a name for a device: in any case, and whatever follows a dot.
 pub fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default().trim_end_matches(' ').to_ascii_lowercase();
-    let is_digit = |rest: &str| rest.len() == 1 && rest.bytes().all(|byte| byte.is_ascii_digit());
+    let is_digit = |rest: &str| {
+        let mut characters = rest.chars();
+        matches!(characters.next(), Some('0'..='9' | '¹' | '²' | '³')) && characters.next().is_none()
+    };
     let numbered = |device: &&str| stem.strip_prefix(*device).is_some_and(is_digit);
     DEVICES.contains(&stem.as_str()) || NUMBERED_DEVICES.iter().any(numbered)
 }
@@ -62,10 +65,12 @@ mod tests {
 
     #[test]
     fn names_that_windows_reserves_are_devices() {
-        for name in ["con", "NUL", "Aux.json", "prn.a.b", "com1", "lpt9.txt", "con .x"] {
+        for name in
+            ["con", "NUL", "Aux.json", "prn.a.b", "com1", "lpt9.txt", "con .x", "COM¹", "lpt³.x", "conin$"]
+        {
             assert!(is_device(name), "{name}");
         }
-        for name in ["", "com", "con1", "com10", "contacts.json", "x.con", "lpt.json", "nul_"] {
+        for name in ["", "com", "con1", "com10", "contacts.json", "x.con", "lpt.json", "nul_", "com⁴"] {
             assert!(!is_device(name), "{name}");
         }
     }
