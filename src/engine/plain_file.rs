@@ -22,6 +22,7 @@ pub fn replace_file(fs: &dyn Fs, path: &Path, content: &[u8], durability: Durabi
         return Err(Error::InvalidArgument(format!("{} names no file", path.display())));
     };
     fs::create_dirs(fs, directory).at("create", directory)?;
+    let is_new = fs.metadata(path).at("look up", path)?.is_none();
     let (fresh, file) = create_fresh(fs, directory, name)?;
     let result = write_fresh(fs, path, &fresh, &*file, content, durability);
     if result.is_err() {
@@ -29,10 +30,15 @@ pub fn replace_file(fs: &dyn Fs, path: &Path, content: &[u8], durability: Durabi
         let _ = fs.remove_file(&fresh);
         return result;
     }
-    match durability {
-        Durability::Full => fs.sync_dir(directory).at("sync directory", directory),
-        Durability::Os => Ok(()),
+    if durability == Durability::Os {
+        return Ok(());
     }
+    // Whoever created the directories of a new file may not have made them durable yet.
+    let synced = match is_new {
+        true => fs::sync_dirs_above(fs, path).at("sync the directories above", path),
+        false => fs.sync_dir(directory).at("sync directory", directory),
+    };
+    synced.map_err(Error::with_unknown_outcome)
 }
 
 /// Does the same, durably, by way of the file `fresh`, which only holders of a lock write. A killed process may have left
@@ -112,5 +118,42 @@ mod tests {
                 .expect("written");
         }
         assert_eq!(OsFs.list_dir(directory.path()).expect("listed").len(), 101);
+    }
+
+    #[cfg(feature = "simulation")]
+    #[test]
+    fn a_new_file_is_durable_with_its_directory_even_if_that_was_created_by_another_process() {
+        use crate::engine::fs::SimFs;
+        let fs = SimFs::new();
+        fs.make_dirs("/base");
+        fs.handle().create_dir(Path::new("/base/below")).expect("created");
+        let path = Path::new("/base/below/settings.json");
+        replace_file(&fs.kill(), path, b"1", Durability::Full).expect("written");
+        for after in fs.crash_states(100, 1) {
+            let origin = after.origin().expect("a power loss");
+            assert_eq!(after.read_file(path).as_deref(), Some(&b"1"[..]), "{origin}");
+        }
+    }
+
+    #[cfg(feature = "simulation")]
+    #[test]
+    fn whether_a_replaced_file_is_durable_is_unknown_if_its_directory_cannot_be_synced() {
+        use crate::engine::error::Outcome;
+        use crate::engine::fs::{Call, Fault, Repeat, SimFs};
+        for old in [None, Some(&b"old"[..])] {
+            let fs = SimFs::new();
+            fs.make_dirs("/base");
+            let path = Path::new("/base/settings.json");
+            old.into_iter().for_each(|old| fs.write_file(path, old));
+            fs.fail_when(|call| matches!(call, Call::SyncDir { .. }), Fault::Io, Repeat::Forever);
+            let error = replace_file(&fs, path, b"new", Durability::Full).expect_err("not synced");
+            assert_eq!((error.code(), error.outcome()), ("IO_ERROR", Outcome::Unknown));
+            assert_eq!(fs.read_file(path).as_deref(), Some(&b"new"[..]));
+            fs.heal();
+            fs.fail_when(|call| matches!(call, Call::SyncData { .. }), Fault::Io, Repeat::Forever);
+            let error = replace_file(&fs, path, b"newer", Durability::Full).expect_err("not synced");
+            assert_eq!(error.outcome(), Outcome::None);
+            assert_eq!(fs.read_file(path).as_deref(), Some(&b"new"[..]));
+        }
     }
 }
