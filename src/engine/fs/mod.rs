@@ -92,6 +92,7 @@ pub trait Fs: Send + Sync + 'static {
     fn copy_permissions(&self, like: &Path, path: &Path) -> io::Result<()>;
     /// Whether this process may add and remove names in a directory, as far as the system tells beforehand.
     fn is_writable(&self, directory: &Path) -> io::Result<bool>;
+    /// The bytes that this process may still write there; as many as there can be if the system does not tell.
     fn free_space(&self, path: &Path) -> io::Result<u64>;
     /// Opens a dedicated lock file, creating it if necessary. Nothing is locked yet.
     fn lock_file(&self, path: &Path) -> io::Result<Arc<dyn LockFile>>;

@@ -11,7 +11,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::UNIX_EPOCH;
+use std::thread;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::{
     File, FileKind, Fs, Identity, LockFile, Metadata, Network, OpenFiles, OpenMode, PageMemory, SharedPage,
@@ -199,6 +200,24 @@ fn with_room<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
             call()
         }
         done => done,
+    }
+}
+
+/// Repeats a call for up to 2 s while it fails because somebody else uses the file.
+fn patiently<T>(
+    is_in_use: impl Fn(&io::Error) -> bool,
+    mut call: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    let end = Instant::now() + Duration::from_secs(2);
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match call() {
+            Err(error) if is_in_use(&error) && Instant::now() < end => {
+                thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(100));
+            }
+            other => return other,
+        }
     }
 }
 

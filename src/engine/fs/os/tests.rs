@@ -132,3 +132,15 @@ fn zeros_are_appended_after_bytes_that_others_stored_meanwhile() {
     fs::write(&path, [9]).expect("written");
     assert!(append_zeros(&file, &path, 4).is_err(), "the open file is as short as before");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_directory_that_its_file_system_cannot_sync_counts_as_synced() {
+    OsFs.sync_dir(Path::new("/proc")).expect("nothing to sync");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_system_that_gives_no_size_counts_as_one_with_room() {
+    assert_eq!(OsFs.free_space(Path::new("/proc")).expect("asked"), u64::MAX);
+}

@@ -1,10 +1,18 @@
 //! What Linux and macOS each do in their own way.
 
+#[path = "unix/network.rs"]
+mod network;
+
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
+#[cfg(target_os = "linux")]
+use self::network::is_on_disk;
+pub use self::network::{host, network_file_system};
 use crate::engine::fs::{Identity, Metadata};
 
 pub fn read_at(file: &fs::File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -29,15 +37,20 @@ pub fn most_files() -> u64 {
 
 /// Opens without waiting, whatever is at the path: a pipe may never get a writer. Files are read and written as usual.
 pub fn open(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs::File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(path)
+    open_with(options, path, OFlags::NONBLOCK)
 }
 
 /// As [`open`], but fails if a symlink is at the path.
 pub fn open_unfollowed(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs::File> {
-    use rustix::fs::OFlags;
+    open_with(options, path, OFlags::NONBLOCK | OFlags::NOFOLLOW)
+}
+
+/// A file server may have a lease on the file for one of its clients. The first attempt makes the system ask for it back;
+/// until it is given back, the file cannot be opened without waiting.
+fn open_with(options: &mut fs::OpenOptions, path: &Path, flags: OFlags) -> io::Result<fs::File> {
     use std::os::unix::fs::OpenOptionsExt;
-    options.custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits() as i32).open(path)
+    options.custom_flags(flags.bits() as i32);
+    super::patiently(|error| error.kind() == ErrorKind::WouldBlock, || options.open(path))
 }
 
 /// Makes the disk begin with what was just written, without waiting for it, so that the sync that follows finds most of it
@@ -183,8 +196,10 @@ pub fn canonical(path: &Path) -> io::Result<PathBuf> {
     fs::canonicalize(path)
 }
 
+/// A file system without a limit of its own, such as ramfs, gives its size as zero.
 pub fn free_space(path: &Path) -> io::Result<u64> {
-    fs2::available_space(path)
+    let found = fs2::statvfs(path)?;
+    Ok(if found.total_space() == 0 { u64::MAX } else { found.available_space() })
 }
 
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
@@ -199,14 +214,24 @@ pub fn remove_dir(path: &Path) -> io::Result<()> {
     fs::remove_dir(path)
 }
 
-#[cfg(not(target_vendor = "apple"))]
+/// Some file systems cannot sync a directory (EINVAL). Those that only lead to others, such as autofs above home
+/// directories, and those that nobody can write have nothing to sync. Elsewhere, as in a folder that a virtual machine shares
+/// with its host, the older generation that is kept makes up for it.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
-    fs::File::open(path)?.sync_all()
+    match sync_open_dir(&fs::File::open(path)?) {
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn sync_open_dir(directory: &fs::File) -> io::Result<()> {
+    directory.sync_all()
 }
 
 #[cfg(target_vendor = "apple")]
-pub fn sync_dir(path: &Path) -> io::Result<()> {
-    sync_data(&fs::File::open(path)?)
+fn sync_open_dir(directory: &fs::File) -> io::Result<()> {
+    sync_data(directory)
 }
 
 #[cfg(not(target_vendor = "apple"))]
@@ -236,58 +261,6 @@ pub fn forget_cached(file: &fs::File) {
 
 #[cfg(not(target_os = "linux"))]
 pub fn forget_cached(_: &fs::File) {}
-
-/// Whether the file system has a block device; others have numbers that the system makes up.
-#[cfg(target_os = "linux")]
-fn is_on_disk(device: u64) -> bool {
-    rustix::fs::major(device) != 0
-}
-
-/// Whether this device is a 9p mount, according to `/proc/self/mountinfo`. Its lines have the device as third word, and the
-/// type after a dash: `36 35 0:41 / /mnt rw,relatime shared:1 - 9p share rw`.
-#[cfg(target_os = "linux")]
-fn is_9p(mounts: &str, device: u64) -> bool {
-    let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
-    mounts.lines().any(|line| {
-        let mut words = line.split(' ');
-        words.nth(2) == Some(&device) && words.skip_while(|word| *word != "-").nth(1) == Some("9p")
-    })
-}
-
-/// The name of the file system, by its `statfs` number, if its locks or mappings do not hold between machines.
-#[cfg(target_os = "linux")]
-pub fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
-    let found = rustix::fs::statfs(path)?;
-    // The width of the type differs between platforms; the numbers have 32 bits.
-    Ok(match found.f_type as u32 {
-        0x6969 => Some("NFS"),
-        0x0102_1997 => Some("9p"),
-        0x517b | 0xff53_4d42 | 0xfe53_4d42 => Some("SMB"),
-        0x6573_5546 => Some("FUSE"),
-        0x00c3_6400 => Some("Ceph"),
-        0x5346_414f => Some("AFS"),
-        0x0bd0_0bd0 => Some("Lustre"),
-        0x0116_1970 => Some("GFS2"),
-        0x7461_636f => Some("OCFS2"),
-        // 9p may report the number of the file system that it serves.
-        _ => {
-            let device = fs::metadata(path)?.dev();
-            let mounts = || fs::read("/proc/self/mountinfo").unwrap_or_default();
-            let is_9p = !is_on_disk(device) && is_9p(&String::from_utf8_lossy(&mounts()), device);
-            is_9p.then_some("9p")
-        }
-    })
-}
-
-/// On other systems, every file system counts as local.
-#[cfg(not(target_os = "linux"))]
-pub fn network_file_system(_: &Path) -> io::Result<Option<&'static str>> {
-    Ok(None)
-}
-
-pub fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
 
 pub fn is_writable(directory: &Path) -> io::Result<bool> {
     use rustix::fs::{Access, AtFlags, CWD, access, accessat};
@@ -348,7 +321,7 @@ pub fn share(created: &fs::File, path: &Path) {
 
 /// As [`share`], for a directory.
 pub fn share_directory(path: &Path) {
-    use rustix::fs::{Mode, OFlags};
+    use rustix::fs::Mode;
     // Its name may lead elsewhere by now, so only the directory itself is shared.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if let Ok(directory) = rustix::fs::open(path, flags, Mode::empty()) {
@@ -452,6 +425,13 @@ pub fn boot_id() -> u128 {
 mod tests {
     use super::*;
 
+    /// Sets the lease on a file, or asks which one it has or may keep.
+    fn lease(leased: &fs::File, command: libc::c_int, lease: libc::c_int) -> libc::c_int {
+        use std::os::fd::AsRawFd;
+        // SAFETY: the call takes numbers and an open descriptor, and touches none of our memory.
+        unsafe { libc::fcntl(leased.as_raw_fd(), command, lease) }
+    }
+
     #[test]
     fn the_group_may_write_what_is_created_in_a_directory_that_it_shares() {
         use crate::engine::fs::{Fs, OpenMode, OsFs};
@@ -477,12 +457,22 @@ mod tests {
     }
 
     #[test]
-    fn a_9p_mount_is_recognised_by_its_device() {
-        let mounts = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
-            36 22 0:41 / /mnt/a\\040- rw,relatime shared:1 master:2 - 9p share rw,mmap\n\
-            37 22 0:42 / /mnt/9p rw - tmpfs 9p rw\n";
-        let found = |minor| is_9p(mounts, rustix::fs::makedev(0, minor));
-        assert_eq!([41, 42, 4, 1].map(found), [true, false, false, false]);
+    fn a_file_with_a_lease_is_opened_when_the_lease_is_given_back() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("file");
+        let leased = fs::File::create_new(&path).expect("created");
+        // SAFETY: no test awaits this signal, by which the system asks for a lease.
+        unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
+        assert_eq!(lease(&leased, libc::F_SETLEASE, libc::F_WRLCK), 0, "{}", io::Error::last_os_error());
+        std::thread::scope(|scope| {
+            let opened = scope.spawn(|| open(fs::OpenOptions::new().read(true), &path));
+            // Once somebody wants to read the file, a lease for writing may not be kept.
+            while lease(&leased, libc::F_GETLEASE, 0) == libc::F_WRLCK {
+                std::thread::yield_now();
+            }
+            assert_eq!(lease(&leased, libc::F_SETLEASE, libc::F_UNLCK), 0);
+            opened.join().expect("no panic").expect("opened");
+        });
     }
 
     #[test]

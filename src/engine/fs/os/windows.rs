@@ -6,7 +6,6 @@ use std::mem;
 use std::os::windows::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::os::windows::io::{AsRawHandle, FromRawHandle};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER, ERROR_LOCK_VIOLATION,
@@ -39,19 +38,9 @@ fn is_one_of(error: &io::Error, codes: &[WIN32_ERROR]) -> bool {
     error.raw_os_error().is_some_and(|code| codes.contains(&(code as WIN32_ERROR)))
 }
 
-/// Repeats a call for up to 2 s while the file is in use: scanners, backup programs and editors hold files open for moments.
-fn patiently<T>(in_use: &[WIN32_ERROR], call: impl Fn() -> io::Result<T>) -> io::Result<T> {
-    let end = Instant::now() + Duration::from_secs(2);
-    let mut pause = Duration::from_millis(1);
-    loop {
-        match call() {
-            Err(error) if is_one_of(&error, in_use) && Instant::now() < end => {
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(Duration::from_millis(100));
-            }
-            other => return other,
-        }
-    }
+/// Repeats a call for a while if the file is in use: scanners, backup programs and editors hold files open for moments.
+fn patiently<T>(in_use: &[WIN32_ERROR], call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    super::patiently(|error| is_one_of(error, in_use), call)
 }
 
 pub fn open(options: &mut fs::OpenOptions, path: &Path) -> io::Result<fs::File> {
@@ -288,6 +277,8 @@ pub fn boot_id() -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// Opens a file as scanners do, without sharing it, and closes it while the caller may be waiting for that.
