@@ -12,7 +12,7 @@ use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{File, FileBytes, Fs, OpenMode, read_all};
 use crate::engine::journal::{
     BODY_START, FORMAT, Header, Lines, RESERVED, TipSlot, behind_first_line, encode_line, journal_generation,
-    journal_path, parse_header, verify_line, without_room,
+    journal_path, parse_header, parse_version, verify_line, without_room,
 };
 
 /// Reads the header of a journal. Returns the header, the checksum of its line and the offset where that line ends;
@@ -33,17 +33,18 @@ pub fn read_header(journal: &dyn File, path: &Path, generation: u64) -> Result<O
 
 fn parse_first_line(line: &[u8], path: &Path, generation: u64) -> Result<Option<(Header, u64, u64)>> {
     let Some(body) = line.get(BODY_START..line.len().saturating_sub(1)) else { return Ok(None) };
-    let Some(header) = parse_header(body) else { return Ok(None) };
-    let Some((_, checksum)) = verify_line(line, Salt::new(header.database, header.generation)) else {
+    let Some(version) = parse_version(body) else { return Ok(None) };
+    let Some((_, checksum)) = verify_line(line, Salt::new(version.database, version.generation)) else {
         return Ok(None);
     };
-    if header.format > FORMAT {
+    if version.format > FORMAT {
         return Err(Error::UnsupportedFormat {
             path: path.to_path_buf(),
-            found: header.format,
+            found: version.format,
             known: FORMAT,
         });
     }
+    let Some(header) = parse_header(body) else { return Ok(None) };
     Ok((header.generation == generation).then_some((header, checksum, line.len() as u64 + 1)))
 }
 
@@ -296,13 +297,12 @@ mod tests {
 
     const DIRECTORY: &str = "/database";
 
-    /// Creates a database whose only journal has the file name of generation `file`, and holds `header` and a batch.
-    fn with_journal(file: u64, header: &Header) -> (SimFs, Vec<u8>) {
+    /// Creates a database whose only journal has the file name of generation `file`, and holds these lines.
+    fn with_journal(file: u64, lines: &[u8]) -> SimFs {
         let fs = SimFs::new();
         fs.make_dirs(format!("{DIRECTORY}/{RESERVED}"));
-        let lines = encode_covered_journal(header).expect("lines");
-        fs.write_file(journal_path(Path::new(DIRECTORY), file), &lines);
-        (fs, lines)
+        fs.write_file(journal_path(Path::new(DIRECTORY), file), lines);
+        fs
     }
 
     fn code_of_opening(fs: &SimFs) -> &'static str {
@@ -313,18 +313,26 @@ mod tests {
     #[test]
     fn a_journal_of_a_later_format_is_refused_and_left_unchanged() {
         let header = Header { format: FORMAT + 1, ..first_header().expect("a header") };
-        let (fs, lines) = with_journal(1, &header);
-        assert_eq!(code_of_opening(&fs), "UNSUPPORTED_FORMAT");
-        let wait = Wait::at_most(std::time::Duration::from_secs(1));
-        let report = verify(&fs.handle(), Path::new(DIRECTORY), wait).expect("verified");
-        let codes: Vec<ProblemCode> = report.problems.iter().map(|problem| problem.code).collect();
-        assert_eq!(codes, [ProblemCode::UnsupportedFormat]);
-        assert_eq!(fs.read_file(journal_path(Path::new(DIRECTORY), 1)), Some(lines));
+        let id = header.database;
+        // A later format may have other members, too.
+        let mut other = Vec::new();
+        let body = format!(r#"{{"format":{},"database":"{id}","generation":1,"catalog":7}}"#, header.format);
+        encode_line(&mut other, Salt::new(id, 1), body.as_bytes());
+        for lines in [encode_covered_journal(&header).expect("lines"), other] {
+            let fs = with_journal(1, &lines);
+            assert_eq!(code_of_opening(&fs), "UNSUPPORTED_FORMAT");
+            let wait = Wait::at_most(std::time::Duration::from_secs(1));
+            let report = verify(&fs.handle(), Path::new(DIRECTORY), wait).expect("verified");
+            let codes: Vec<ProblemCode> = report.problems.iter().map(|problem| problem.code).collect();
+            assert_eq!(codes, [ProblemCode::UnsupportedFormat]);
+            assert_eq!(fs.read_file(journal_path(Path::new(DIRECTORY), 1)), Some(lines));
+        }
     }
 
     #[test]
     fn a_journal_named_after_another_generation_is_damage() {
-        let (fs, lines) = with_journal(2, &first_header().expect("a header"));
+        let lines = encode_covered_journal(&first_header().expect("a header")).expect("lines");
+        let fs = with_journal(2, &lines);
         assert_eq!(code_of_opening(&fs), "CORRUPT_DATA");
         assert_eq!(fs.read_file(journal_path(Path::new(DIRECTORY), 2)), Some(lines));
     }

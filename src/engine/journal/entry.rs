@@ -49,6 +49,14 @@ pub struct Header {
     pub catalog: BTreeMap<String, CollectionRecord>,
 }
 
+/// What a header of any format has, whatever else is in it.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Version {
+    pub format: u32,
+    pub database: DatabaseId,
+    pub generation: u64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Previous {
     pub checksum: Checksum,
@@ -255,6 +263,11 @@ pub fn parse_batch(body: &[u8]) -> Option<Body<'_>> {
     };
     let counted = body.seq.max(body.durable) <= LARGEST;
     (counted && body.ops.iter().all(fine)).then_some(body)
+}
+
+/// Parses what tells whether the body of a header line can be parsed.
+pub fn parse_version(body: &[u8]) -> Option<Version> {
+    serde_json::from_slice(body).ok()
 }
 
 /// Parses the body of a header line.

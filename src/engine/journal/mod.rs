@@ -10,7 +10,7 @@ pub use encode::{
 };
 pub use entry::{
     BODY_START, Body, Checksum, CollectionRecord, FIRST_WITH_LARGE_DOCUMENTS, FORMAT, Header, LargeDocument,
-    Layout, Op, Previous, SnapshotRecord, parse_batch, parse_header, verify_line,
+    Layout, Op, Previous, SnapshotRecord, parse_batch, parse_header, parse_version, verify_line,
 };
 pub use reader::{BLANK, Line, Lines, Tail, behind_first_line, classify_tail, without_room};
 pub use tip::{ACKNOWLEDGED_AT, ANNOUNCED_AT, NO_SLOT, Tip, TipSlot};
