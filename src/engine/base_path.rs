@@ -193,6 +193,14 @@ impl BasePath {
         names.filter(|names| !names.is_empty()).map(|names| names.join("/"))
     }
 
+    /// Returns how many levels a directory lies below the base path: a path that leads further up leads out of the base path.
+    /// With symlinks resolved, a directory may be elsewhere; then it is 0.
+    pub fn levels_above(&self, directory: &Path) -> usize {
+        let canonical = |path: &Path| self.fs.canonical(path).ok();
+        let below = canonical(directory).zip(canonical(&self.path));
+        below.and_then(|(found, root)| Some(found.strip_prefix(root).ok()?.components().count())).unwrap_or(0)
+    }
+
     /// Like [`BasePath::relative`].
     ///
     /// # Errors

@@ -239,9 +239,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::engine::checksum::Salt;
+    use crate::engine::database::generations::first_header;
     use crate::engine::database::{CollectionSpec, Owners, Part, ReadOptions, Transaction};
     use crate::engine::fs::{Call, OsFs, SimFs};
+    use crate::engine::journal::{LineBuffer, encode_batch, encode_line};
+    use crate::engine::normal_path::normal_path;
     use crate::engine::options::Durability;
+    use crate::engine::repair::repair_under;
 
     #[test]
     fn reopening_a_still_open_engine_adopts_edits_made_meanwhile() {
@@ -311,6 +316,52 @@ mod tests {
         drop(held);
         opener.join().expect("opened");
         finder.join().expect("found").expect("told");
+    }
+
+    /// The journal of a database in which one batch does this, and perhaps another one that is damaged.
+    fn journal(op: &str, is_damaged: bool) -> Vec<u8> {
+        let header = first_header().expect("a header");
+        let (salt, mut bytes, mut lines) = (Salt::new(header.database, 1), Vec::new(), LineBuffer::default());
+        let first = encode_line(&mut bytes, salt, &serde_json::to_vec(&header).expect("JSON"));
+        let ops = |out: &mut LineBuffer| out.push(op.as_bytes());
+        let checksum = encode_batch(&mut lines, salt, 1, first, 0, ops);
+        if is_damaged {
+            encode_batch(&mut lines, salt, 3, checksum, 2, ops);
+        }
+        bytes.extend_from_slice(&lines.whole());
+        bytes
+    }
+
+    #[test]
+    fn what_a_journal_names_outside_the_base_path_is_not_touched() {
+        let wait = Wait::at_most(Duration::from_secs(5));
+        let directory = Path::new("/base/things");
+        for (path, is_outside) in [("../mine.json", false), ("../../mine.json", true)] {
+            let file = normal_path(&directory.join(path));
+            for op in [r#""remove":PATH"#, r#""drop":PATH"#, r#""in":PATH,"put":{"1":{"id":1}}"#] {
+                let op = format!("{{{}}}", op.replace("PATH", &format!("{path:?}")));
+                let place = |is_damaged| {
+                    let fs = SimFs::new();
+                    fs.write_file(
+                        directory.join(".storage/journal-000000000001.jsonl"),
+                        &journal(&op, is_damaged),
+                    );
+                    fs.write_file(&file, b"");
+                    (BasePath::new(fs.handle(), Path::new("/base")), fs)
+                };
+                let (base, fs) = place(false);
+                let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+                let opened = Site { base, registry: Registry::default(), options }.open_under(directory);
+                let refused = is_outside.then_some("CORRUPT_DATA");
+                assert_eq!(opened.map(drop).err().map(|error| error.code()), refused, "{op}");
+                let kept = fs.read_file(&file).is_some();
+                assert_eq!(kept, is_outside || op.contains("put"), "{op}");
+                let (base, fs) = place(true);
+                let repaired = repair_under(&base, directory, wait);
+                assert_eq!(repaired.map(drop).err().map(|error| error.code()), refused, "{op}");
+                assert!(!is_outside || fs.read_file(&file).as_deref() == Some(b""), "{op}");
+            }
+        }
     }
 
     #[test]

@@ -421,7 +421,7 @@ impl Session {
         };
         drop(engine);
         check_directory(&self.base, &self.directory)?;
-        let report = engine::repair(&self.base.file_system(), &self.directory, wait)?;
+        let report = engine::repair_under(&self.base, &self.directory, wait)?;
         self.base.repair_record(&self.directory, wait)?;
         Ok(Answer::json(repair_report(&report)))
     }

@@ -66,7 +66,7 @@ pub fn repair(run: &mut Run, yes: bool) -> Result<Exit> {
     }
     let mut repaired = Vec::new();
     for directory in &run.place.databases()? {
-        repaired.push(engine::repair(&run.place.file_system(), directory, run.place.wait())?);
+        repaired.push(engine::repair_under(&base, directory, run.place.wait())?);
     }
     let ok = repaired.iter().all(RepairReport::is_ok);
     let lost = repaired.iter().flat_map(|report| &report.actions).any(is_lost);

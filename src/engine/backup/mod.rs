@@ -75,7 +75,10 @@ impl Site {
     /// Opens a database of a base path that was settled before. A process that was restoring or migrating then may have died
     /// since: what it left is repaired before the database is used.
     fn open(&self, directory: &Path, wait: Wait) -> Result<Arc<Database>> {
-        let open = || self.registry.open_by(&self.fs(), directory, self.options, wait);
+        let open = || {
+            let options = DatabaseOptions { most_above: self.base.levels_above(directory), ..self.options };
+            self.registry.open_by(&self.fs(), directory, options, wait)
+        };
         let mut database = open()?;
         if is_pending(self)? {
             // Others may have opened it at the same time. It can be repaired only by the one that has it open alone, so each

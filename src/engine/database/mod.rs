@@ -97,7 +97,7 @@ pub use list::View;
 pub(in crate::engine) use load::WAYS_OUT;
 pub use mutant::Mutant;
 pub use owners::{FindOwners, Owners};
-pub(super) use paths::{check_path, collection_file, leads_out, passes_symlink};
+pub(super) use paths::{check_path, check_reach, collection_file, leads_out, passes_symlink};
 pub use query::Queryable;
 pub use read::{Fresh, Peek, ReadOptions};
 pub use recent::{Moment, RecentChange};
@@ -146,6 +146,8 @@ pub struct DatabaseOptions {
     pub sizes: SizeLimits,
     /// Tells which collections belong to documents of another one.
     pub owners: Option<FindOwners>,
+    /// How many levels above its directory the paths in the journals of the database may lead when it is opened.
+    pub most_above: usize,
     /// A deliberately wrong variant of the protocol, for the tests that must catch it.
     #[cfg(feature = "simulation")]
     pub mutant: Option<Mutant>,
@@ -160,6 +162,7 @@ impl Default for DatabaseOptions {
             room: RoomOptions::default(),
             sizes: SizeLimits::default(),
             owners: None,
+            most_above: usize::MAX,
             #[cfg(feature = "simulation")]
             mutant: None,
         }

@@ -15,6 +15,7 @@ use super::file_table::FileTable;
 use super::generations::{create_journal, first_header};
 use super::linger::Linger;
 use super::network::Mark;
+use super::paths::check_reach;
 use super::queue::Queue;
 use super::recent::RecentChanges;
 use super::recovery::{Recovered, Until, recover};
@@ -100,14 +101,16 @@ impl Database {
         let mut warnings = Vec::new();
         let (recovered, tip) = if alone {
             let presence_guard = presence.guard();
-            let opened = recover_alone(&fs, directory, mutant, &mut warnings)?;
+            let opened = recover_alone(&fs, directory, options.most_above, mutant, &mut warnings)?;
             drop(presence_guard);
             opened
         } else {
             let tip = Tip::open(&*fs, &reserved.join("tip"))?;
             let slot = tip.read().ok_or_else(|| Error::corrupt(&reserved.join("tip"), 0, NO_SLOT))?;
             let recovered = recover(&fs, directory, Until::Tip(slot), mutant, &mut warnings)?;
-            (recovered.ok_or(Error::Closed)?, tip)
+            let recovered = recovered.ok_or(Error::Closed)?;
+            check_reach(directory, options.most_above, recovered.state.paths())?;
+            (recovered, tip)
         };
         let Recovered { state, journal, read_only } = recovered;
         if read_only {
@@ -158,6 +161,7 @@ impl Database {
             None => None,
         };
         let state = known.unwrap_or_else(State::empty);
+        check_reach(directory, options.most_above, state.paths())?;
         Ok(Database::assemble_read_only(fs, directory, options, state, refusal))
     }
 
@@ -263,12 +267,13 @@ impl Database {
 fn recover_alone(
     file_system: &Arc<dyn Fs>,
     directory: &Path,
+    most_above: usize,
     mutant: impl Fn(Mutant) -> bool,
     warnings: &mut Vec<(WarningCode, String)>,
 ) -> Result<(Recovered, Tip)> {
     let fs = &**file_system;
     let tip = Tip::open(fs, &directory.join(RESERVED).join("tip"))?;
-    let until = Until::End { tip: tip.read(), boot_id: fs.boot_id() };
+    let until = Until::End { tip: tip.read(), boot_id: fs.boot_id(), most_above };
     let recovered = match recover(file_system, directory, until, &mutant, warnings)? {
         Some(recovered) if recovered.read_only => return Ok((recovered, tip)),
         Some(recovered) => recovered,

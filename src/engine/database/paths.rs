@@ -51,6 +51,23 @@ pub(in crate::engine) fn check_path(directory: &Path, path: &str) -> Result<()> 
     Ok(())
 }
 
+/// Refuses paths that lead further above the directory than this. A database that somebody else prepared, or that was moved
+/// to another place below its base path, may name anything.
+///
+/// # Errors
+/// `CORRUPT_DATA`.
+pub(in crate::engine) fn check_reach<'p>(
+    directory: &Path,
+    most_above: usize,
+    mut paths: impl Iterator<Item = &'p str>,
+) -> Result<()> {
+    let Some(path) = paths.find(|path| split(path).0 > most_above) else { return Ok(()) };
+    let problem = format!(
+        "it names {path:?}, which is not under the base path; open it under the base path that it was written under"
+    );
+    Err(Error::corrupt(&directory.join(RESERVED), 0, problem))
+}
+
 /// Whether a directory on the way to the path, below the lowest one that the database shares with it, is a symlink.
 pub(in crate::engine) fn passes_symlink(fs: &dyn Fs, directory: &Path, path: &str) -> Result<bool> {
     let root = common_directory(directory, path);

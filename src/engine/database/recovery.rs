@@ -16,6 +16,7 @@ use super::generations::{
 use super::index_checkpoint::remove_stray;
 use super::kept_bytes::{is_full, keep_cut, says_nothing};
 use super::path_map::PathMap;
+use super::paths::check_reach;
 use super::removals::repeat_removals;
 use super::spool::SPOOL;
 use super::state::{Change, Position, State};
@@ -37,8 +38,8 @@ pub struct Recovered {
 /// How far journals are read.
 #[derive(Clone, Copy)]
 pub enum Until {
-    /// To the last good line, cutting what is torn: nobody else has the database open.
-    End { tip: Option<TipSlot>, boot_id: u128 },
+    /// To the last good line, cutting what is torn: nobody else has the database open. `most_above` is that of the options.
+    End { tip: Option<TipSlot>, boot_id: u128, most_above: usize },
     /// To the tip: others may be writing.
     Tip(TipSlot),
     /// To the last good line, changing nothing: the directory is read-only.
@@ -49,7 +50,7 @@ impl Until {
     /// Returns what the tip says, if it was written since this machine started and no other process moves it.
     pub fn tip(self) -> Option<TipSlot> {
         match self {
-            Until::End { tip, boot_id } => tip.filter(|tip| tip.is_of_boot(boot_id)),
+            Until::End { tip, boot_id, .. } => tip.filter(|tip| tip.is_of_boot(boot_id)),
             Until::Tip(_) | Until::LastGoodLine => None,
         }
     }
@@ -113,7 +114,8 @@ pub fn recover(
         }
         Until::Tip(_) => false,
         Until::LastGoodLine => true,
-        Until::End { .. } => {
+        Until::End { most_above, .. } => {
+            check_reach(directory, most_above, state.paths())?;
             let tail = judge_tail(newest, &state.position, until.tip())?;
             discard(fs, directory, unused, warnings)?;
             let settled = settle_tail(fs, newest, tail, &mut state.position, until.tip(), &mutant, warnings)?;

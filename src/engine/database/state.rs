@@ -238,6 +238,13 @@ impl Collection {
 }
 
 impl State {
+    /// Returns every path that the journals name, some of them several times.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let collections =
+            self.catalog.keys().map(String::as_str).chain(self.collections.keys().map(AsRef::as_ref));
+        collections.chain(self.removals.iter().map(|(path, _)| path))
+    }
+
     /// Returns a state with nothing in it: no journal, no collection.
     pub fn empty() -> State {
         State {

@@ -15,11 +15,12 @@ use std::sync::Arc;
 
 pub use report::{Action, ActionCode, RepairReport};
 
+use super::base_path::BasePath;
 use super::cancel;
 use super::checksum::DatabaseId;
 use super::database::generations::first_header;
 use super::database::removals::repeat_removals;
-use super::database::{Start, begin_covered, collection_file};
+use super::database::{Start, begin_covered, check_reach, collection_file};
 use super::document::DocumentId;
 use super::error::{Error, IoContext, Result};
 use super::fs::{self, Fs, OpenMode};
@@ -34,12 +35,24 @@ use super::verify::{
 use copies::Copies;
 use plan::{Content, decide, size_of, touched};
 
+/// Repairs the database in `directory`, which is under `base`, as [`repair`] does.
+///
+/// # Errors
+/// As [`repair`]; `CORRUPT_DATA` if a journal names something that is not under the base path.
+pub fn repair_under(base: &BasePath, directory: &Path, wait: Wait) -> Result<RepairReport> {
+    repair_within(&base.file_system(), directory, base.levels_above(directory), wait)
+}
+
 /// Repairs the database in `directory`. It must not be open anywhere, not even in this process; the repair waits for that.
 ///
 /// # Errors
 /// `LOCK_TIMEOUT` while it is open somewhere, `ABORTED` (nothing is changed), `UNSUPPORTED_FORMAT`, `IO_ERROR`. In each case
 /// the originals are where they were or in the folder of copies, and the repair may be tried again.
 pub fn repair(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<RepairReport> {
+    repair_within(fs, directory, usize::MAX, wait)
+}
+
+fn repair_within(fs: &Arc<dyn Fs>, directory: &Path, most_above: usize, wait: Wait) -> Result<RepairReport> {
     let reserved = directory.join(RESERVED);
     if fs.metadata(&reserved).at("look up", &reserved)?.is_none() {
         let (_, found) = Survey::alone(fs, directory)?;
@@ -51,6 +64,8 @@ pub fn repair(fs: &Arc<dyn Fs>, directory: &Path, wait: Wait) -> Result<RepairRe
     if survey.is_sound() {
         return Ok(untouched(directory, before));
     }
+    let removed = survey.journals.removals.iter().map(|(path, _)| path);
+    check_reach(directory, most_above, survey.journals.state.paths().chain(removed))?;
     cancel::begin()?;
     let mut repair = Repair { fs: &**fs, directory, actions: Vec::new() };
     let copies = repair.run(&survey, &cut)?;
