@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { caught, named, projectInput, runChild, stop, until } from './support/index.js'
+import { caught, named, projectInput, projectsPath, runChild, stop, until } from './support/index.js'
 import { holder, noting, withManagers, write } from './support/migrations.js'
 
 describe('while another process migrates', () => {
@@ -117,6 +117,21 @@ describe('while another process migrates', () => {
     const again = open()
     assert.deepEqual((await again.list()).map(({ name }) => name), ['before'])
     assert.equal((await again.update(project.id, { name: 'afterwards' }))?.name, 'afterwards')
+  }))
+
+  test('an edit after the process is killed is not adopted, and is put back with the rest', withManagers(async ({ base, open }) => {
+    const storage = open({ lockTimeout: 200 })
+    const project = await storage.create(projectInput('before'))
+    const other = await holder(base, 'wait')
+    await other.kill()
+    await write(projectsPath(base), JSON.stringify({ [project.id]: { ...project, name: 'edited' } }))
+    storage.clearCache()
+    for (const read of [storage.list(), storage.changes({ from: 0 }).next()]) {
+      const error = await caught(read)
+      assert.equal(error.code, 'MIGRATION_FAILED', error.message)
+    }
+    await storage.close().catch(() => {})
+    assert.deepEqual((await open().list()).map(({ name }) => name), ['before'])
   }))
 
   test('migrate restores the data after the process is killed, and open storages can write again', withManagers(async ({ base, open, manage }) => {
