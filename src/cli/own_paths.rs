@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::place::Place;
-use crate::engine::fs::{Fs, OsFs};
+use crate::engine::fs::{Fs, OsFs, real_path};
 use crate::engine::normal_path;
 
 /// The parts of `data/` that are there for all databases, and the database of the projects.
@@ -53,8 +53,5 @@ impl OwnPaths {
 
 /// Returns the canonical form of a path, as far as it exists.
 pub fn real(path: &Path) -> PathBuf {
-    let path = normal_path(path);
-    path.ancestors()
-        .find_map(|above| Some(OsFs.canonical(above).ok()?.join(path.strip_prefix(above).ok()?)))
-        .unwrap_or(path)
+    real_path(&OsFs, &normal_path(path))
 }

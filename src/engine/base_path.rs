@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::database::adopt::keep_copy;
 use super::error::{Error, IoContext, Result};
-use super::fs::{self, FileKind, Fs, Identity, OpenMode, read_all};
+use super::fs::{self, FileKind, Fs, Identity, OpenMode, read_all, real_path};
 use super::journal::RESERVED;
 use super::lock::{LockKind, ProcessLock, Wait};
 use super::normal_path::is_plain_path;
@@ -196,9 +196,9 @@ impl BasePath {
     /// Returns how many levels a directory lies below the base path: a path that leads further up leads out of the base path.
     /// With symlinks resolved, a directory may be elsewhere; then it is 0.
     pub fn levels_above(&self, directory: &Path) -> usize {
-        let canonical = |path: &Path| self.fs.canonical(path).ok();
-        let below = canonical(directory).zip(canonical(&self.path));
-        below.and_then(|(found, root)| Some(found.strip_prefix(root).ok()?.components().count())).unwrap_or(0)
+        // Another process may create it before it is opened.
+        let (found, root) = (real_path(&*self.fs, directory), real_path(&*self.fs, &self.path));
+        found.strip_prefix(root).map_or(0, |below| below.components().count())
     }
 
     /// Like [`BasePath::relative`].

@@ -365,6 +365,25 @@ mod tests {
     }
 
     #[test]
+    fn a_new_database_may_name_files_beside_it_although_another_process_is_opening_it() {
+        let fs = SimFs::new();
+        fs.make_dirs("/base");
+        let directory = Path::new("/base/things");
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        let (process, other) = (fs.process(), fs.process());
+        let opens = |call: &Call| matches!(call, Call::OpenLock { path } if path.ends_with("write.lock"));
+        process.before(opens, move || {
+            let database = Database::open(other.handle(), directory, options).expect("opens");
+            let beside = spec("../beside.json");
+            let put = move |tx: &mut Transaction<'_>| tx.put(&beside, 1.into(), b"{\"id\":1}".to_vec());
+            database.write(Durability::Full, put).expect("written");
+        });
+        let base = BasePath::new(process.handle(), Path::new("/base"));
+        let site = Site { base, registry: Registry::default(), options };
+        site.open_under(directory).expect("opens");
+    }
+
+    #[test]
     fn different_spellings_of_a_directory_share_one_engine() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let open =

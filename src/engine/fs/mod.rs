@@ -201,6 +201,13 @@ pub fn list_if_there(fs: &dyn Fs, path: &Path) -> io::Result<Vec<String>> {
     }
 }
 
+/// Returns the canonical form of a path without `..`, as far as it exists.
+pub fn real_path(fs: &dyn Fs, path: &Path) -> PathBuf {
+    path.ancestors()
+        .find_map(|above| Some(fs.canonical(above).ok()?.join(path.strip_prefix(above).ok()?)))
+        .unwrap_or_else(|| path.to_path_buf())
+}
+
 /// Creates a directory and every missing one above it, each synced into its parent.
 pub fn create_dirs(fs: &dyn Fs, path: &Path) -> io::Result<()> {
     match fs.metadata(path)? {
