@@ -5,17 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::place::Place;
 use crate::engine::fs::{Fs, OsFs, real_path};
-use crate::engine::normal_path;
-
-/// The parts of `data/` that are there for all databases, and the database of the projects.
-const IN_DATA: [&str; 6] = [
-    ".restore",
-    ".migration",
-    ".migration-state.json",
-    ".databases.json",
-    ".databases.lock",
-    "project_storage",
-];
+use crate::engine::{normal_path, own_names};
 
 /// Canonical paths.
 #[derive(Debug, Default)]
@@ -29,7 +19,9 @@ impl OwnPaths {
     pub fn of(place: &Place, databases: &[PathBuf]) -> OwnPaths {
         let Ok(base) = OsFs.canonical(place.base()) else { return OwnPaths::default() };
         let data = real(&base.join("data"));
-        let mut parts: BTreeSet<PathBuf> = IN_DATA.iter().map(|name| data.join(name)).collect();
+        let mut parts: BTreeSet<PathBuf> = own_names().map(|name| data.join(name)).collect();
+        // Also if nobody has used it yet.
+        parts.insert(real(&place.directory()));
         let databases = databases.iter().filter_map(|directory| OsFs.canonical(directory).ok());
         // Of a database in the base path itself, other things are around it.
         parts.extend(databases.map(|directory| {

@@ -25,7 +25,7 @@ use super::verify::Problem;
 
 /// The directory that by default holds everything under the base path.
 const DATA: &str = "data";
-const RECORD: &str = ".databases.json";
+pub(super) const RECORD: &str = ".databases.json";
 /// The record, relative to the base path.
 pub(super) const DATABASES: &str = "data/.databases.json";
 /// What is about to replace the record, in the same directory.

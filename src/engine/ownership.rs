@@ -6,8 +6,8 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::backup::is_safe;
-use super::base_path::BasePath;
+use super::backup::{OWN, is_safe};
+use super::base_path::{BasePath, RECORD};
 use super::database::{Database, check_path, collection_file, leads_out, passes_symlink, uses_collection};
 use super::error::{Error, IoContext, Result};
 use super::journal::RESERVED;
@@ -205,6 +205,11 @@ fn check_way_out(base: &BasePath, database: &Database, directory: &Path, path: &
         directory.display(),
         file.display()
     )))
+}
+
+/// Returns the names directly in `data` of what belongs to the engine beside the databases.
+pub fn own_names() -> impl Iterator<Item = &'static str> {
+    OWN.into_iter().chain([RECORD, STATE_FILE.trim_start_matches("data/")])
 }
 
 /// Whether a path, relative to the base path, is one that backups and migrations keep for themselves, or that no backup puts

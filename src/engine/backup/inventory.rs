@@ -18,7 +18,7 @@ pub struct Inventory {
 }
 
 /// Names directly in `data` that no copy includes.
-const OWN: [&str; 4] = [RESTORE, MIGRATION, RECORD_LOCK, NEXT_RECORD];
+pub const OWN: [&str; 4] = [RESTORE, MIGRATION, RECORD_LOCK, NEXT_RECORD];
 
 impl Inventory {
     /// Lists everything under `data` except what belongs to the engine. O(names).

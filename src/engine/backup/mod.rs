@@ -34,6 +34,7 @@ use std::sync::Arc;
 pub use back_up::{BackedUp, BackupOptions, back_up};
 pub(super) use held::HeldDatabases;
 pub use hold::{Hold, RollbackCopy, SpareCopy};
+pub(super) use inventory::OWN;
 pub use list::{BackupInfo, find_backup, list_backups, prune_backups};
 pub use lock::MigrationLock;
 pub use progress::Progress;
