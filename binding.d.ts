@@ -60,6 +60,24 @@ export declare class NativeChanges {
 }
 
 export declare class NativeCollection {
+  /**
+   * Inserts documents under keys that must be free. `origins` says where the key of each comes from. Fails with
+   * `ALREADY_EXISTS` if one that the caller chose is not free. Answers with the places of the generated ones that are not,
+   * in which case nothing is written. `paths` belong to the documents.
+   */
+  insertMany(ticket: number, members: NativeRecords, origins: Uint8Array, paths: Array<string>): void
+  /**
+   * Answers with the documents under these keys, in their order, and keeps them in `readings`. Fails with `NOT_FOUND` if
+   * there is no document under one of them.
+   */
+  getMany(ticket: number, keys: Array<string>, readings: NativeReadings): void
+  /**
+   * Replaces documents if all of them are still those that were last read. Answers with the places of those that are not,
+   * in which case nothing is written.
+   */
+  replaceMany(ticket: number, members: NativeRecords, readings: NativeReadings): void
+  /** Deletes documents, each with the path that belongs to it, if there is one. Answers how many there were. */
+  deleteMany(ticket: number, keys: Array<string>, paths: Array<string | undefined | null>): void
   /** Answers with the sequence number of the last batch of the database. */
   sequence(ticket: number): void
   /**
@@ -291,8 +309,14 @@ export declare class NativeProjects {
   /** The files of a project, on the same session. */
   files(projectId: number): NativeFiles
   create(ticket: number, input: string): void
+  /** Answers with the projects. */
+  createMany(ticket: number, records: NativeRecords): void
   update(ticket: number, id: number, patch: string): void
+  /** Answers with the projects. */
+  updateMany(ticket: number, ids: Array<number>, patches: NativeRecords): void
   delete(ticket: number, id: number): void
+  /** Answers how many existed. */
+  deleteMany(ticket: number, ids: Array<number>): void
   deleteAll(ticket: number): void
   /** Answers with the projects as they are stored, ids ascending. */
   writeAll(ticket: number, members: NativeRecords): void
@@ -309,6 +333,11 @@ export declare class NativeProjects {
   index(ticket: number, projectId?: number | undefined | null): void
   /** Removes from disk what `index` keeps there. The documents and the results of queries do not change. */
   forgetIndexes(ticket: number, projectId?: number | undefined | null): void
+}
+
+/** Documents as JavaScript last read them. A batch replaces them only if they are still the same. */
+export declare class NativeReadings {
+  constructor()
 }
 
 /** The records that JavaScript has passed so far; `None` once they are released. */

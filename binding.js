@@ -845,6 +845,7 @@ module.exports.NativeIndexes = nativeBinding.NativeIndexes
 module.exports.NativeIteration = nativeBinding.NativeIteration
 module.exports.NativeMigrations = nativeBinding.NativeMigrations
 module.exports.NativeProjects = nativeBinding.NativeProjects
+module.exports.NativeReadings = nativeBinding.NativeReadings
 module.exports.NativeRecords = nativeBinding.NativeRecords
 module.exports.NativeSpool = nativeBinding.NativeSpool
 module.exports.NativeTransaction = nativeBinding.NativeTransaction

@@ -34,6 +34,10 @@ const calls: Record<string, Call> = {
   'getFileVersion': (storage, id, odd) => storage.getFileVersion(id, 1, odd),
   'revertToVersion': (storage, id, odd) => storage.revertToVersion(id, 1, odd),
   'deleteProjectData': (storage, _id, odd) => storage.deleteProjectData(odd),
+  'createMany of projects': (storage, _id, odd) => storage.createMany(odd),
+  'createMany of one project': (storage, _id, odd) => storage.createMany([odd]),
+  'updateMany of projects': (storage, _id, odd) => storage.updateMany([{ id: odd, data: odd }]),
+  'deleteMany of projects': (storage, id, odd) => storage.deleteMany([Number(id) === odd ? -1 : odd]),
   'createMany': (storage, id, odd) => storage.getFileStorage(id).createMany(odd),
   'createMany of one': (storage, id, odd) => storage.getFileStorage(id).createMany([odd]),
   'updateMany': (storage, id, odd) => storage.getFileStorage(id).updateMany([{ id: odd, data: odd }]),
@@ -41,7 +45,7 @@ const calls: Record<string, Call> = {
   'getByExtension': (storage, id, odd) => storage.getFileStorage(id).getByExtension(odd),
 }
 
-// 32 calls × 40 values.
+// 36 calls × 40 values.
 describe('an odd argument is accepted or refused, and the storage keeps working', () => {
   for (const [name, call] of Object.entries(calls)) {
     test(name, withStorage(async (storage) => {

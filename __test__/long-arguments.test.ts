@@ -5,7 +5,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { IndexManager } from '../index.js'
-import type { ProjectFile } from '../index.js'
+import type { Project, ProjectFile } from '../index.js'
 import { caught, fileInput, fileRecord, projectRecord, withDirectory, withProject } from './support/index.js'
 import { Things, type Thing } from './support/things.js'
 import { turnsOf } from './support/turns.js'
@@ -97,6 +97,21 @@ describe('the event loop turns while a call hands over', () => {
     await storage.close()
   }))
 
+  test("a caller's new entities, and patches of them", withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base })
+    let created: Thing[] = []
+    await inSlices(async () => (created = await storage.createMany(Object.values(things()).map(({ name }) => ({ name })))))
+    await inSlices(() => storage.updateMany(created.map(({ id }) => ({ id, data: { size: id } }))))
+    await storage.close()
+  }))
+
+  test('new projects, and patches of them', withDirectory(async ({ open }) => {
+    const storage = open()
+    let created: Project[] = []
+    await inSlices(async () => (created = await storage.createMany(Object.values(projects()).map(({ name, path }) => ({ name, path })))))
+    await inSlices(() => storage.updateMany(created.map(({ id }) => ({ id, data: { name: `of ${id}` } }))))
+  }))
+
   test('the entities of an index', withDirectory(async ({ base }) => {
     const indexes = new IndexManager(base, 'data')
     await indexes.createIndex({ name: 'a', type: 'hash', fields: ['tags'] })
@@ -114,6 +129,21 @@ test("a caller's nested entities are serialised a slice at a time", withDirector
   await storage.close()
 }))
 
+test('the event loop turns while a schema judges many entities and patches', withDirectory(async ({ base }) => {
+  const turns = await turnsOf(async (note) => {
+    const validate = (value: unknown) => {
+      note()
+      return { value }
+    }
+    const storage = new Things({ basePath: base, schema: { '~standard': { version: 1, vendor: 'test', validate } } })
+    const created = await storage.createMany(Object.values(things()))
+    await storage.updateMany(created.map(({ id }) => ({ id, data: { size: 2 } })))
+    await storage.close()
+  })
+  assert.equal(turns.length, 2 * COUNT)
+  assert.ok(new Set(turns).size >= (2 * COUNT) / SLICE, String(new Set(turns).size))
+}))
+
 test('the event loop turns while the paths of many entities are asked for', withDirectory(async ({ base }) => {
   const turns = await turnsOf(async (note) => {
     const entityPath = () => {
@@ -123,10 +153,11 @@ test('the event loop turns while the paths of many entities are asked for', with
     const storage = new Things({ basePath: base, entityPath })
     await storage.writeAll(things())
     await storage.deleteAll()
+    await storage.deleteMany(Object.keys(things()).map(Number))
     await storage.close()
   })
-  assert.equal(turns.length, 2 * COUNT)
-  assert.ok(new Set(turns).size >= (2 * COUNT) / SLICE, String(new Set(turns).size))
+  assert.equal(turns.length, 3 * COUNT)
+  assert.ok(new Set(turns).size >= (3 * COUNT) / SLICE, String(new Set(turns).size))
 }))
 
 describe('no record is kept once a call has ended', () => {
@@ -165,6 +196,47 @@ describe('no record is kept once a call has ended', () => {
       assert.deepEqual((await Promise.all(calls)).map(({ code }) => code), ['ABORTED', 'ABORTED'])
     })
     assert.deepEqual(kept, [2, 0])
+  }))
+
+  test("that creates or changes a caller's entities, or fails to", withDirectory(async ({ base }) => {
+    const storage = new Things({ basePath: base, indexes: [{ name: 'by_name', type: 'hash', fields: ['name'], unique: true }] })
+    const given = Object.values(things()).map(({ name }) => ({ name }))
+    let created: Thing[] = []
+    assert.deepEqual(await passedAndKept(async () => (created = await storage.createMany(given))), [1, 0])
+    assert.deepEqual(await passedAndKept(() => caught(storage.createMany(given))), [1, 0])
+    assert.deepEqual(await passedAndKept(() => storage.updateMany(created.map(({ id }) => ({ id, data: { size: 2 } })))), [1, 0])
+    await storage.close()
+  }))
+
+  test("that creates a caller's entities and is aborted while it waits for its turn", withDirectory(async ({ base }) => {
+    let open = () => {}
+    const gate = new Promise<void>((resolve) => (open = resolve))
+    const validate = async (value: { name: string }) => {
+      if (value.name === 'held') await gate
+      return { value }
+    }
+    const storage = new Things({ basePath: base, schema: { '~standard': { version: 1, vendor: 'test', validate } } })
+    const kept = await passedAndKept(async () => {
+      const control = new AbortController()
+      const held = storage.create({ name: 'held' })
+      const { append } = NativeRecords.prototype
+      const passed = new Promise<void>((resolve) => {
+        let count = 0
+        NativeRecords.prototype.append = function (...slice: any[]) {
+          count += slice[0].length
+          if (count === COUNT) resolve()
+          return append.apply(this, slice)
+        }
+      })
+      const many = caught(storage.createMany(Object.values(things()), control))
+      await passed
+      control.abort()
+      assert.equal((await many).code, 'ABORTED')
+      open()
+      await held
+    })
+    assert.deepEqual(kept, [1, 0])
+    await storage.close()
   }))
 
   test('that adopts a file or writes a map', withDirectory(async ({ base }) => {

@@ -128,6 +128,24 @@ describe('the error of a schema', () => {
     assert.ok(error instanceof zod4.ZodError)
   }))
 
+  for (const [name, schema] of Object.entries(schemas)) {
+    test(`of ${name} says for which of many entities it is`, withDirectory(async ({ base }) => {
+      const storage = notes(base, schema)
+      const [one, other] = await storage.createMany([{ title: 'a' }, { title: 'b' }] as Note[])
+      const alone = await caught(storage.create({ title: '' } as Note))
+      const created = await caught(storage.createMany([{ title: 'c' }, { title: '' }] as Note[]))
+      const updated = await caught(storage.updateMany([{ id: one!.id, data: {} }, { id: other!.id, data: { title: '' } }]))
+      const paths = (error: any) => error.issues.map(({ path }: { path: unknown }) => path)
+      assert.deepEqual([alone, created, updated].map(paths), [[['title']], [[1, 'title']], [[1, 'data', 'title']]])
+      for (const error of [created, updated]) {
+        assert.equal(error.constructor, alone.constructor)
+        // The message of a ZodError shows its issues.
+        if (alone.message.includes('"path"')) assert.match(error.message, /"path": \[\s+1,/)
+      }
+      await storage.close()
+    }))
+  }
+
   test('of valibot and arktype is a ValidationError with the path', withDirectory(async ({ base }) => {
     for (const schema of [valibot, arktype]) {
       const storage = notes(base, schema)

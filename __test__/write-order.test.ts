@@ -39,6 +39,7 @@ async function turns(count: number) {
 describe('unawaited writes take effect in the order of their calls', () => {
   for (const [what, remove] of [
     ['a deletion', (things: Things, id: number) => things.delete(id)],
+    ['a deletion of many', (things: Things, id: number) => things.deleteMany([4711, id])],
     ['the deletion of all', (things: Things) => things.deleteAll()],
     ['a whole map', (things: Things) => things.writeAll({})],
   ] as const) test(`${what} after an update that is retried`, withDirectory(async ({ base }) => {
@@ -73,7 +74,10 @@ describe('unawaited writes take effect in the order of their calls', () => {
     await Promise.all([things.close(), other.close()])
   }))
 
-  test('a creation after an update that is retried', withDirectory(async ({ base }) => {
+  for (const [what, create] of [
+    ['a creation', (things: Things, entity: object) => things.create(entity as never)],
+    ['a creation of many', (things: Things, entity: object) => things.createMany([entity] as never)],
+  ] as const) test(`${what} after an update that is retried`, withDirectory(async ({ base }) => {
     const other = new Things({ basePath: base, schema: named })
     const validate = async (value: { id: string; name: string }) => {
       if (value.name === 'first') await other.delete(value.id as never)
@@ -83,10 +87,26 @@ describe('unawaited writes take effect in the order of their calls', () => {
     for (let round = 0; round < 20; round += 1) {
       const id = `${round}` as never
       await other.create({ id, name: 'first' } as never)
-      const [updated] = await Promise.all([things.update(id, { size: 7 }), things.create({ id, name: 'second' } as never)])
+      const [updated] = await Promise.all([things.update(id, { size: 7 }), create(things, { id, name: 'second' })])
       assert.deepEqual([updated, (await things.getById(id))?.size], [null, undefined])
     }
     await Promise.all([things.close(), other.close()])
+  }))
+
+  test('an update of many entities is validated once, after an earlier update of one of them', withDirectory(async ({ base }) => {
+    let calls = 0
+    const validate = async (value: unknown) => {
+      calls += 1
+      await turns(3)
+      return thingSchema['~standard'].validate(value)
+    }
+    const things = new Things({ basePath: base, schema: { '~standard': { version: 1, vendor: 'test', validate } } })
+    const created = await things.createMany([{ name: 'a' }, { name: 'b' }])
+    calls = 0
+    const changes = created.map(({ id }) => ({ id, data: { size: 3 } }))
+    const [, updated] = await Promise.all([things.update(created[1]!.id, { name: 'c' }), things.updateMany(changes)])
+    assert.deepEqual([calls, updated.map(({ name, size }) => [name, size])], [3, [['a', 3], ['c', 3]]])
+    await things.close()
   }))
 
   test('an update after the whole map that adds its entity', withDirectory(async ({ base }) => {

@@ -2,20 +2,18 @@
 
 // Adoption of files that another program wrote: each record passes the schema of the storage once, before it is served.
 
-const { throwIfAborted, unlessAborted } = require('./abort.js')
+const { unlessAborted } = require('./abort.js')
 const { valueOf } = require('./answers.js')
 const { call } = require('./calls.js')
+const { concurrently } = require('./concurrently.js')
 const { refusal } = require('./errors.js')
 const { entry } = require('./entries.js')
 const { Records } = require('./records.js')
 const { checkSchema, validated } = require('./validation.js')
-const { clearTimeout, LONGEST, now, setTimeout, turn } = require('./timers.js')
+const { clearTimeout, LONGEST, now, setTimeout } = require('./timers.js')
 
 /** The error code of a call that must wait until the file has been adopted. It never reaches callers of the package. */
 const UNADOPTED = 'UNADOPTED'
-
-/** How many validations begin in one turn of the event loop. */
-const AT_ONCE = 32
 
 /** One adoption, shared by all calls that wait for it. It is abandoned when the last of them is aborted. */
 class Adoption {
@@ -56,23 +54,13 @@ async function adopt(documents, schema, timeout, signal) {
     // Another call or process has adopted it.
     if (found === null) return
     const [hash, ...records] = found
-    const judged = await inTime(judgeAll(schema, records, signal), timeout, signal)
+    const judging = concurrently(records, signal, ([key, record]) => judge(schema, key, record))
+    const judged = await inTime(judging, timeout, signal)
     const verdicts = new Records(judged, (verdict) => [verdict])
     await verdicts.complete(signal)
     if (JSON.parse(await verdicts.during(call((ticket) => documents.adopt(ticket, hash, verdicts.native), { signal })))) return
     if (now() > end) throw tooLate('its file kept changing', timeout)
   }
-}
-
-/** Returns the verdicts on records. Validations run concurrently, but the event loop turns while they are started. */
-async function judgeAll(schema, records, signal) {
-  const verdicts = []
-  for (const [key, record] of records) {
-    if (verdicts.length > 0 && verdicts.length % AT_ONCE === 0) await turn()
-    throwIfAborted(signal)
-    verdicts.push(judge(schema, key, record))
-  }
-  return Promise.all(verdicts)
 }
 
 /** Returns the verdict on a record as native code expects it. Never fails: whatever the schema throws is a rejection. */

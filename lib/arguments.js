@@ -33,6 +33,14 @@ function arrayOf(value, what) {
   throw invalid(`${what} must be an array, got ${describe(value)}`)
 }
 
+/** Returns the id and the data of each change of an array of `{ id, data }`, as these functions return them. */
+function changesOf(value, idOf, dataOf) {
+  return Array.from(arrayOf(value, 'changes'), (change) => {
+    if (change === null || typeof change !== 'object') throw invalid(`a change is { id, data }, got ${describe(change)}`)
+    return { id: idOf(change.id), data: dataOf(change.data) }
+  })
+}
+
 function describe(value) {
   if (value === null) return 'null'
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
@@ -125,4 +133,4 @@ function mapText(map) {
   return `{${Object.keys(map).map((key) => `${JSON.stringify(key)}:${recordText(map[key])}`).join(',')}}`
 }
 
-module.exports = { checkText, idOf, textOf, arrayOf, describe, fieldsOf, valueText, recordText, membersOf, memberText, mapText }
+module.exports = { checkText, idOf, textOf, arrayOf, changesOf, describe, fieldsOf, valueText, recordText, membersOf, memberText, mapText }

@@ -1,12 +1,12 @@
 'use strict'
 
-const path = require('node:path')
 const { NativeBase, NativeCollection } = require('./native.js')
 const { signalOption, throwIfAborted, unlessAborted } = require('./abort.js')
 const { Adoption, UNADOPTED } = require('./adoption.js')
 const { valueOf } = require('./answers.js')
-const { describe, textOf } = require('./arguments.js')
+const { arrayOf, changesOf, describe, textOf } = require('./arguments.js')
 const { asyncDispose } = require('./async-dispose.js')
+const { deleteMany, insertMany, replaceMany } = require('./batches.js')
 const { call, port } = require('./calls.js')
 const { Changes, Feeds, Listeners } = require('./changes.js')
 const { channels, publish, published } = require('./diagnostics.js')
@@ -18,50 +18,21 @@ const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText } = require
 const { iterate, iterationOf } = require('./iteration.js')
 const { withKeyLock } = require('./key-lock.js')
 const { listOf } = require('./lists.js')
-const { idToInsert } = require('./new-id.js')
-const { engineObjects, forgetAll, forgetDocument, objectsOf, releaseClosed } = require('./objects.js')
+const { idToInsert, ownIds } = require('./new-id.js')
+const { forgetAll, forgetDocument, objectsOf, releaseClosed } = require('./objects.js')
 const { checkDataDir, nativeOptions, resolveOptions } = require('./options.js')
-const { readFile, writeFile } = require('./plain-files.js')
+const { plainFile, readFile, writeFile } = require('./plain-files.js')
 const { queryOf } = require('./query.js')
 const { attemptOf, publishedWrite } = require('./records.js')
 const { reportFrom } = require('./reports.js')
 const { detached } = require('./snapshots.js')
-const { cacheStats, statistics } = require('./statistics.js')
+const { cacheStatistics, statistics } = require('./statistics.js')
 const { entitySteps } = require('./steps.js')
+const { checkId, documents, ensureOpen, feeds, findObjects, finish, objects, read, readList, scope, write, writes } = require('./storage-members.js')
 const { directoryOf, placed, resolved } = require('./storage-paths.js')
 const { Scope, transaction } = require('./transaction.js')
 const { validated } = require('./validation.js')
 const { ALL, Writes } = require('./writes.js')
-
-/** The native collection of a storage. */
-const documents = Symbol('documents')
-/** Starts a read off the JavaScript thread, where it may wait: `(start, signal, operation)`. */
-const read = Symbol('read')
-/**
- * Starts a write and remembers it until it is answered, so that `close()` can wait for it: `(start, signal, operation,
- * entities, given, { otherwise, within })`. `given` holds texts, or `Records` that native code receives before the write
- * starts. `otherwise` returns `{ start, given }` for another attempt, as in `Writes`. `operation` and `entities` are
- * reported in events.
- */
-const write = Symbol('write')
-/** The writes of the instance that have not been answered yet. */
-const writes = Symbol('writes')
-/** The change feeds that are open on the instance. */
-const feeds = Symbol('feeds')
-/** The documents that this thread keeps as objects. */
-const objects = Symbol('objects')
-/** Looks up those objects while the instance has none yet. */
-const findObjects = Symbol('findObjects')
-/** Checks an id that a caller passed: a number or a string. */
-const checkId = Symbol('checkId')
-/** Reads all documents, with or without their large field. */
-const readList = Symbol('readList')
-/** Throws if the storage is closed. */
-const ensureOpen = Symbol('ensureOpen')
-/** The steps of a storage within a transaction. */
-const scope = Symbol('scope')
-/** Closes the native side. */
-const finish = Symbol('finish')
 
 /** Methods never call one another through `this`: a subclass may override any of them and call `super`. */
 class BaseStorage {
@@ -103,7 +74,7 @@ class BaseStorage {
     const signal = signalOption(options)
     const given = copyOf(data, 'an entity')
     throwIfAborted(signal)
-    return await this[writes].perform(typeof given.id === 'string' ? given.id : undefined, (place, earlier) => {
+    return await this[writes].perform(ownIds([given]), (place, earlier) => {
       return this.#rules.insert(given, async (...entity) => {
         await unlessAborted(signal, earlier)
         const start = (ticket) => this[documents].insert(ticket, ...entity)
@@ -145,7 +116,7 @@ class BaseStorage {
     const signal = signalOption(options)
     const given = copyOf(patch, 'a patch')
     throwIfAborted(signal)
-    return await this[writes].perform(key, async (place, earlier) => {
+    return await this[writes].perform([key], async (place, earlier) => {
       await unlessAborted(signal, earlier)
       for (;;) {
         throwIfAborted(signal)
@@ -167,7 +138,7 @@ class BaseStorage {
     const signal = signalOption(options)
     const belongings = this.#rules.ownPath(id) ?? undefined
     throwIfAborted(signal)
-    return await this[writes].perform(key, async (place, earlier) => {
+    return await this[writes].perform([key], async (place, earlier) => {
       await unlessAborted(signal, earlier)
       const start = (ticket) => this[documents].delete(ticket, key, belongings)
       return valueOf(await place.begin(signal, () => this[write](start, signal, 'delete', 1, undefined, { within: place })))
@@ -209,14 +180,49 @@ class BaseStorage {
       await unlessAborted(signal, earlier)
       // The write may have to start over, so the writes behind it wait until it is answered.
       await place.enter(signal)
-      return await writeEntities(members, this.options.lockTimeout, signal, {
-        documents: this[documents],
-        pathOf: (id) => this.#rules.ownPath(id),
-        read: (start) => this[read](start, signal, operation),
-        write: (start, records) => this[write](start, signal, operation, members.length, records, { within: place }),
-        onConflict: () => publish(channels.conflict, () => this.#about(operation)),
-      })
+      return await writeEntities(members, this.#batch(operation, signal, place, earlier))
     })
+  }
+
+  async createMany(data, options) {
+    this[ensureOpen]()
+    const signal = signalOption(options)
+    const given = Array.from(arrayOf(data, 'entities'), (entity) => copyOf(entity, 'each entity'))
+    throwIfAborted(signal)
+    return await this[writes].perform(ownIds(given), (place, earlier) => insertMany(given, this.#batch('createMany', signal, place, earlier)))
+  }
+
+  async updateMany(changes, options) {
+    this[ensureOpen]()
+    const signal = signalOption(options)
+    const given = changesOf(changes, keyOf, (patch) => copyOf(patch, 'each patch'))
+    throwIfAborted(signal)
+    const keys = given.map(({ id }) => id)
+    return await this[writes].perform(keys, (place, earlier) => replaceMany(given, this.#batch('updateMany', signal, place, earlier)))
+  }
+
+  async deleteMany(ids, options) {
+    this[ensureOpen]()
+    const signal = signalOption(options)
+    const given = [...arrayOf(ids, 'ids')]
+    const keys = given.map((id) => keyOf(id))
+    throwIfAborted(signal)
+    return await this[writes].perform(keys, (place, earlier) => deleteMany(given, this.#batch('deleteMany', signal, place, earlier)))
+  }
+
+  /** What a write of many entities works with. */
+  #batch(operation, signal, place, earlier) {
+    return {
+      signal,
+      place,
+      earlier,
+      patience: this.options.lockTimeout,
+      rules: this.#rules,
+      documents: this[documents],
+      read: (start) => this[read](start, signal, operation),
+      write: (start, entities, records) => this[write](start, signal, operation, entities, records, { within: place }),
+      onConflict: () => publish(channels.conflict, () => this.#about(operation)),
+    }
   }
 
   async findBy(index, key, options) {
@@ -330,9 +336,7 @@ class BaseStorage {
   }
 
   getCacheStats() {
-    const kept = engineObjects(this[documents])
-    if (kept !== undefined) this[documents].countHits(kept.takeHits())
-    return cacheStats(this[documents].cacheStats(), kept, this.options.cacheEnabled)
+    return cacheStatistics(this[documents], this.options.cacheEnabled)
   }
 
   async stats() {
@@ -347,12 +351,12 @@ class BaseStorage {
 
   async readValidatedJson(file, schema, fallback) {
     this[ensureOpen]()
-    return await readFile(this.#native, this.#plainFile(file), schema, fallback)
+    return await readFile(this.#native, plainFile(this, file), schema, fallback)
   }
 
   async writeValidatedJson(file, data, schema) {
     this[ensureOpen]()
-    const target = this.#plainFile(file)
+    const target = plainFile(this, file)
     return await this[writes].remember(writeFile(this.#native, target, data, schema))
   }
 
@@ -368,12 +372,6 @@ class BaseStorage {
     if (typeof work !== 'function') throw invalid(`withLock runs a function, got ${describe(work)}`)
     const waiting = { timeout: this.options.lockTimeout, signal: signalOption(options) }
     return await this[writes].around(() => withKeyLock(this.#native, directoryOf(this), key, waiting, work))
-  }
-
-  #plainFile(given) {
-    const target = resolved(this, given, 'a file')
-    if (target !== path.resolve(directoryOf(this), this.getIndexPath())) return target
-    throw invalid(`${target} holds the entities of this storage: use its methods`)
   }
 
   get #native() {
@@ -497,4 +495,4 @@ class BaseStorage {
   }
 }
 
-module.exports = { BaseStorage, checkId, documents, feeds, findObjects, objects, read, readList, write, writes, scope, ensureOpen, finish }
+module.exports = { BaseStorage }

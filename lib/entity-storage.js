@@ -2,10 +2,11 @@
 
 const { signalOption } = require('./abort.js')
 const { valueOf } = require('./answers.js')
-const { idOf, membersOf, recordText } = require('./arguments.js')
-const { BaseStorage, checkId, documents, ensureOpen, scope, write } = require('./base-storage.js')
+const { arrayOf, changesOf, idOf, membersOf, recordText } = require('./arguments.js')
+const { BaseStorage } = require('./base-storage.js')
 const { checkMap, mapOf } = require('./entries.js')
 const { Records } = require('./records.js')
+const { checkId, documents, ensureOpen, scope, write } = require('./storage-members.js')
 const { Scope } = require('./transaction.js')
 const { invalid } = require('./errors.js')
 
@@ -47,6 +48,31 @@ class EntityStorage extends BaseStorage {
     const signal = signalOption(options)
     const key = idOf(id)
     return valueOf(await this[write]((ticket) => this[entities].delete(ticket, key), signal, 'delete', 1))
+  }
+
+  async createMany(data, options) {
+    this[ensureOpen]()
+    const signal = signalOption(options)
+    const texts = Array.from(arrayOf(data, 'entities'), recordText)
+    const records = new Records(texts, (text) => [text])
+    const start = (ticket) => this[entities].createMany(ticket, records.native)
+    return valueOf(await this[write](start, signal, 'createMany', texts.length, records))
+  }
+
+  async updateMany(changes, options) {
+    this[ensureOpen]()
+    const signal = signalOption(options)
+    const given = changesOf(changes, idOf, recordText)
+    const patches = new Records(given, ({ data }) => [data])
+    const start = (ticket) => this[entities].updateMany(ticket, given.map(({ id }) => id), patches.native)
+    return valueOf(await this[write](start, signal, 'updateMany', given.length, patches))
+  }
+
+  async deleteMany(ids, options) {
+    this[ensureOpen]()
+    const signal = signalOption(options)
+    const keys = Array.from(arrayOf(ids, 'ids'), idOf)
+    return valueOf(await this[write]((ticket) => this[entities].deleteMany(ticket, keys), signal, 'deleteMany', keys.length))
   }
 
   [scope](run) {

@@ -2,9 +2,8 @@
 
 const path = require('node:path')
 const { signalOf, signalOption, throwIfAborted } = require('./abort.js')
-const { arrayOf, checkText, describe, idOf, recordText, valueText } = require('./arguments.js')
+const { arrayOf, changesOf, checkText, describe, idOf, recordText, valueText } = require('./arguments.js')
 const { valueOf } = require('./answers.js')
-const { documents, ensureOpen, feeds, findObjects, finish, objects, read, readList, write, writes } = require('./base-storage.js')
 const { optionsOf } = require('./call-options.js')
 const { call } = require('./calls.js')
 const { Feeds } = require('./changes.js')
@@ -13,6 +12,7 @@ const { EntityStorage, entities, steps } = require('./entity-storage.js')
 const { invalid, wrongType } = require('./errors.js')
 const { fileMembers, writeFiles } = require('./file-maps.js')
 const { handedOver, isPlain, recordParts, withContent } = require('./file-records.js')
+const { documents, ensureOpen, feeds, findObjects, finish, objects, read, readList, write, writes } = require('./storage-members.js')
 const { directoryOf } = require('./storage-paths.js')
 const { contentStream, fromStream } = require('./streams.js')
 const { Writes } = require('./writes.js')
@@ -86,24 +86,12 @@ class ProjectFileStorage extends EntityStorage {
   async updateMany(changes, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
-    const ids = []
-    const patches = []
-    for (const change of arrayOf(changes, 'changes')) {
-      if (change === null || typeof change !== 'object') throw invalid(`a change is { id, data }, got ${describe(change)}`)
-      ids.push(idOf(change.id))
-      patches.push(recordParts(change.data))
-    }
-    const given = handedOver(patches)
-    const start = (ticket) => this[entities].updateMany(ticket, ids, given.native)
-    const files = valueOf(await this[write](start, signal, 'updateMany', ids.length, given))
+    const given = changesOf(changes, idOf, recordParts)
+    const [ids, patches] = [given.map(({ id }) => id), given.map(({ data }) => data)]
+    const records = handedOver(patches)
+    const start = (ticket) => this[entities].updateMany(ticket, ids, records.native)
+    const files = valueOf(await this[write](start, signal, 'updateMany', ids.length, records))
     return files.map((file, at) => (patches[at].plain === undefined ? file : withContent(file, patches[at].plain)))
-  }
-
-  async deleteMany(ids, options) {
-    this[ensureOpen]()
-    const signal = signalOption(options)
-    const keys = Array.from(arrayOf(ids, 'ids'), idOf)
-    return valueOf(await this[write]((ticket) => this[entities].deleteMany(ticket, keys), signal, 'deleteMany', keys.length))
   }
 
   async list(options) {

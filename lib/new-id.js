@@ -1,6 +1,6 @@
 'use strict'
 
-// Numeric ids: milliseconds since 1970, or just above the last id.
+// The ids of new entities: generated ones are milliseconds since 1970, or just above the last id.
 
 const { newId } = require('./native.js')
 
@@ -13,4 +13,7 @@ function idToInsert(documents) {
   return id === null ? { id: newId(), claim: true } : { id, claim: false }
 }
 
-module.exports = { idToInsert }
+/** Returns those ids of entities to be inserted that the caller chose. */
+const ownIds = (entities) => entities.map(({ id }) => id).filter((id) => typeof id === 'string')
+
+module.exports = { idToInsert, ownIds }

@@ -2,10 +2,19 @@
 
 // JSON files beside the entities of a storage.
 
+const path = require('node:path')
 const { call } = require('./calls.js')
-const { refusal } = require('./errors.js')
+const { invalid, refusal } = require('./errors.js')
 const { detached } = require('./snapshots.js')
+const { directoryOf, resolved } = require('./storage-paths.js')
 const { exactText, validated } = require('./validation.js')
+
+/** Returns the path of a file that a caller names, which must not be the one that holds the entities of the storage. */
+function plainFile(storage, given) {
+  const target = resolved(storage, given, 'a file')
+  if (target !== path.resolve(directoryOf(storage), storage.getIndexPath())) return target
+  throw invalid(`${target} holds the entities of this storage: use its methods`)
+}
 
 /** Reads and validates the value in a file. Returns `fallback` if there is no file. */
 async function readFile(native, file, schema, fallback) {
@@ -30,4 +39,4 @@ async function writeFile(native, file, data, schema) {
   return value
 }
 
-module.exports = { readFile, writeFile }
+module.exports = { plainFile, readFile, writeFile }

@@ -4,7 +4,7 @@
 // keeps.
 
 const { call } = require('./calls.js')
-const { objectsOfEngine } = require('./objects.js')
+const { engineObjects, objectsOfEngine } = require('./objects.js')
 
 /** @param kept the objects of this thread, if it keeps any */
 function cacheStats({ size: texts, maxSize, ttl, hits: answered, misses }, kept, enabled) {
@@ -15,10 +15,17 @@ function cacheStats({ size: texts, maxSize, ttl, hits: answered, misses }, kept,
   return { size, maxSize, ttl, enabled, hits, misses, hitRate: reads === 0 ? 0 : hits / reads }
 }
 
+/** Returns the statistics of the cache, given a native collection. */
+function cacheStatistics(documents, enabled) {
+  const kept = engineObjects(documents)
+  if (kept !== undefined) documents.countHits(kept.takeHits())
+  return cacheStats(documents.cacheStats(), kept, enabled)
+}
+
 /** @param start starts a native call that answers with statistics */
 async function statistics(start, enabled) {
   const { engine, cache, ...found } = JSON.parse(await call(start))
   return { ...found, cache: cacheStats(cache, objectsOfEngine(engine), enabled) }
 }
 
-module.exports = { cacheStats, statistics }
+module.exports = { cacheStatistics, statistics }

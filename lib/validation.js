@@ -46,6 +46,20 @@ function withIssue(error, issue) {
   return error
 }
 
+/**
+ * Returns the error of a schema for a value inside the caller's argument: the paths of its issues, if it has any, begin with
+ * `at`, the path of that value.
+ */
+function below(error, at) {
+  if (at.length === 0 || !Array.isArray(error?.issues) || Object.isFrozen(error.issues)) return error
+  const placed = (issue) => ({ ...issue, path: [...at, ...(issue?.path ?? [])] })
+  if (error instanceof ValidationError) return new ValidationError(error.message, error.issues.map(placed))
+  error.issues.forEach((issue, nth, issues) => (issues[nth] = placed(issue)))
+  // The message of a `ZodError` repeats its issues as they were when it was last told of some.
+  error.addIssues?.([])
+  return error
+}
+
 const segment = (part) => (typeof part === 'number' ? part : String(part))
 
 /** Returns the value as JSON text; throws if JSON cannot hold all of it. `at` is its path in the caller's argument. */
@@ -118,4 +132,4 @@ function collectAt(value, key, path, issues, above) {
   path.pop()
 }
 
-module.exports = { validated, withIssue, checkSchema, exactText, formOf }
+module.exports = { below, validated, withIssue, checkSchema, exactText, formOf }

@@ -71,19 +71,19 @@ class Writes {
   /**
    * Runs a write that has something to do before it can begin, in the place of its call, and remembers it. `work` receives
    * the place in which it begins, and a promise to await before it reads what it changes: the end of the earlier writes of
-   * the same data. That is the entity under `key`, if there is one, or `ALL` entities.
+   * the same data. That is the entities under `keys`, or `ALL` entities.
    */
-  perform(key, work) {
+  perform(keys, work) {
     const place = this.#order.take()
-    const earlier = this.#earlier(key)
+    const earlier = this.#earlier(keys)
     const passed = new Promise((resolve) => (place.onPassed = resolve))
     // A write that fails or is aborted before the earlier ones have ended does not end before them.
     const end = earlier.then(() => passed)
     // A write without a key can only be waited for together with all others.
-    const name = key ?? place
-    this.#ends.set(name, end)
+    const names = keys === ALL ? [ALL] : keys.length > 0 ? keys : [place]
+    for (const name of names) this.#ends.set(name, end)
     end.then(() => {
-      if (this.#ends.get(name) === end) this.#ends.delete(name)
+      for (const name of names) if (this.#ends.get(name) === end) this.#ends.delete(name)
     })
     const run = async () => {
       try {
@@ -96,9 +96,11 @@ class Writes {
     return this.remember(run())
   }
 
-  #earlier(key) {
+  #earlier(keys) {
     if (this.#ends.size === 0) return NOTHING
-    return Promise.all(key === ALL ? this.#ends.values() : [this.#ends.get(ALL), this.#ends.get(key)])
+    if (keys === ALL) return Promise.all(this.#ends.values())
+    // The same write may have several of these keys.
+    return Promise.all(new Set([ALL, ...keys].map((key) => this.#ends.get(key))))
   }
 
   /** Remembers a write until it is answered, and returns the answer. */

@@ -1,5 +1,5 @@
 import type { Change, Changes, ChangesOptions } from './changes.js'
-import type { ValidationError } from './errors.js'
+import type { NotFoundError, ValidationError } from './errors.js'
 import type { IndexConfig, IndexKey } from './indexes.js'
 import type { CacheStats, CallOptions, ResolvedStorageOptions, StorageOptions } from './options.js'
 import type { Explanation, FieldPath, IterateOptions, Query, SelectQuery, Selected } from './query.js'
@@ -123,6 +123,28 @@ export abstract class BaseStorage<
   update(id: TEntity['id'], patch: UpdateData<TInput>, options?: CallOptions): Promise<TEntity | null>
   /** Removes an entity and the path that `getEntityPath` names. Returns `false` if there was no such entity. */
   delete(id: TEntity['id'], options?: CallOptions): Promise<boolean>
+  /**
+   * Stores many new entities as one batch: all of them or, if one is rejected or already exists, none. Each is completed as
+   * in {@link create}. O(k log n) for k of them.
+   * @returns The entities, in the order of the data.
+   * @throws The schema's own error for the first data that it rejects. The paths of its issues begin with their position.
+   */
+  createMany(data: readonly CreateData<TEntity, TInput>[], options?: CallOptions): Promise<TEntity[]>
+  /**
+   * Merges many patches into entities as one batch. Several patches of one entity are merged in their order. Uniqueness is
+   * checked against the result, so entities may exchange their keys. As with {@link update}, concurrent patches of different
+   * fields all survive.
+   * @returns What the entity was after each patch, in the order of the changes.
+   * @throws {@link NotFoundError} if one of the entities does not exist; the schema's own error for the first patch that it
+   * rejects, the paths of its issues beginning with the position and `'data'`; `CONFLICT` if others kept changing the
+   * entities for `lockTimeout`. Then nothing changes.
+   */
+  updateMany(changes: readonly { id: TEntity['id']; data: UpdateData<TInput> }[], options?: CallOptions): Promise<TEntity[]>
+  /**
+   * Removes many entities, and the paths that `getEntityPath` names, as one batch. Ids that do not exist are skipped.
+   * @returns How many entities were removed.
+   */
+  deleteMany(ids: readonly TEntity['id'][], options?: CallOptions): Promise<number>
   /** All entities, ids ascending. */
   list(options?: CallOptions): Promise<TEntity[]>
   /** Removes all entities as one batch. */

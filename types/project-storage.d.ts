@@ -18,6 +18,12 @@ export class ProjectStorageV2 extends BaseStorage<Project, ProjectsStorage> {
   update(id: IdInput, patch: UpdateProject, options?: CallOptions): Promise<Project | null>
   /** Removes a project and its files as one batch. Returns `false` if there was no such project. */
   delete(id: IdInput, options?: CallOptions): Promise<boolean>
+  /** @throws {@link ValidationError} with the issues of all projects. */
+  createMany(data: readonly CreateProject[], options?: CallOptions): Promise<Project[]>
+  /** @throws {@link NotFoundError}; {@link ValidationError} with the issues of all patches. */
+  updateMany(changes: readonly { id: IdInput; data: UpdateProject }[], options?: CallOptions): Promise<Project[]>
+  /** Removes projects and their files as one batch. Ids that do not exist are skipped. */
+  deleteMany(ids: readonly IdInput[], options?: CallOptions): Promise<number>
 
   transaction<T>(
     work: (tx: Transaction<Project, CreateProject, UpdateProject, IdInput>) => T | Promise<T>,

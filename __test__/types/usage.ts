@@ -89,6 +89,11 @@ export async function ownStorage(users: Users) {
   assertType<Equal<typeof found, User | null>>()
   const patched = await users.update(user.id, { address: { city: 'Graz' } })
   assertType<Equal<typeof patched, User | null>>()
+  const many = await users.createMany([{ name: 'Ada' }, { name: 'Grace' }])
+  assertType<Equal<typeof many, User[]>>()
+  const moved: User[] = await users.updateMany(many.map(({ id }) => ({ id, data: { address: { city: 'Graz' } } })))
+  const left: number = await users.deleteMany(moved.map(({ id }) => id))
+  assertType<Equal<typeof left, number>>()
   const all: User[] = await users.list()
   const map: Record<string, User> = await users.writeAll(await users.readAll())
   const stats: CacheStats = users.getCacheStats()
@@ -217,6 +222,7 @@ export class Sessions extends BaseStorage<Session> {
 
 export async function stringIds(sessions: Sessions) {
   await sessions.create({ log: [] })
+  await sessions.createMany([{ log: [] }, { id: 'sunday', log: [] }])
   const session = await sessions.create({ id: 'monday', log: ['started'] })
   assertType<Equal<typeof session.id, string>>()
   return sessions.getById('monday')
@@ -229,6 +235,9 @@ export async function projects() {
   const project: Project = await storage.create(input)
   const patch: UpdateProject = { description: 'new' }
   const updated: Project | null = await storage.update(String(project.id), patch)
+  const both: Project[] = await storage.createMany([input, input])
+  const renamed: Project[] = await storage.updateMany([{ id: String(project.id), data: patch }])
+  const removed: number = await storage.deleteMany([...both, ...renamed].map(({ id }) => String(id)))
   const recent: Project[] = await storage.getRecent()
   const dated: Project[] = await storage.listByDateRange(new Date(0), Date.now())
   const files: ProjectFileStorage = storage.getFileStorage(project.id)
@@ -243,7 +252,7 @@ export async function projects() {
   assertType<Equal<'content' extends keyof (typeof light)[number] ? true : false, false>>()
   const second = await files.createVersion(created.id, 'two', { summary: 'second' })
   const one: ProjectFile | null = await files.getVersion(second.id, 1)
-  return { updated, recent, dated, gone, one }
+  return { updated, removed, recent, dated, gone, one }
 }
 
 // The calls of the server.

@@ -33,6 +33,12 @@ storage.getById()
 storage.getById({ id: 1 })
 // @ts-expect-error created stays
 storage.update(1, { created: 5 })
+// @ts-expect-error an array, not one project
+storage.createMany({ name: 'a', path: '/a' })
+// @ts-expect-error the data is missing
+storage.updateMany([{ id: 1 }])
+// @ts-expect-error an id is no object
+storage.deleteMany([{ id: 1 }])
 // @ts-expect-error both ends are required
 storage.listByDateRange(new Date())
 // @ts-expect-error a limit is a number

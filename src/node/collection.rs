@@ -96,13 +96,27 @@ pub fn insert(
     claim: bool,
 ) -> crate::engine::Result<()> {
     let id = DocumentId::from_key(key);
-    let given_to_others = claim && matches!(id, DocumentId::Number(id) if !tx.claim_id(id));
-    if given_to_others || tx.contains(spec, &id)? {
-        // An id may be the empty text, which a sentence does not show.
-        let id = if key.is_empty() { "\"\"" } else { key };
-        return Err(Error::AlreadyExists { what: "document", id: id.to_owned() });
+    if !is_free(tx, spec, &id, claim)? {
+        return Err(Error::AlreadyExists { what: "document", id: shown(&id) });
     }
     tx.put(spec, id, text)
+}
+
+/// Whether a document may be inserted under an id. See [`NativeCollection::insert`].
+pub fn is_free(
+    tx: &mut Transaction<'_>,
+    spec: &Arc<CollectionSpec>,
+    id: &DocumentId,
+    claim: bool,
+) -> crate::engine::Result<bool> {
+    let given_to_others = claim && matches!(id, DocumentId::Number(id) if !tx.claim_id(*id));
+    Ok(!given_to_others && !tx.contains(spec, id)?)
+}
+
+/// Returns an id for a sentence, in which the empty text would not show.
+pub fn shown(id: &DocumentId) -> String {
+    let text = id.to_string();
+    if text.is_empty() { "\"\"".to_owned() } else { text }
 }
 
 /// Keys are ids as they appear in the map; texts are JSON.
@@ -463,6 +477,11 @@ pub(super) fn remove(tx: &mut Transaction<'_>, session: &Session, path: &str) ->
 
 /// See [`NativeCollection::compare_keys`].
 fn membership(Membership { gone, new }: Membership) -> Answer {
-    let new: Vec<String> = new.iter().map(usize::to_string).collect();
-    Answer::text([b"[[", &*gone.join(&b','), b"],[", new.join(",").as_bytes(), b"]]"].concat())
+    Answer::text([b"[[", &*gone.join(&b','), b"],", places(&new).as_bytes(), b"]"].concat())
+}
+
+/// Returns places in a list as JSON.
+pub fn places(places: &[usize]) -> String {
+    let places: Vec<String> = places.iter().map(usize::to_string).collect();
+    format!("[{}]", places.join(","))
 }

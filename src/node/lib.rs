@@ -11,6 +11,7 @@ use octoprompt_storage::*;
 
 mod backup;
 mod base;
+mod batches;
 mod changes;
 mod collection;
 mod error;

@@ -12,6 +12,7 @@ use super::options::NativeOptions;
 use super::port::{Answer, Port};
 use super::records::NativeRecords;
 use super::session::Session;
+use crate::engine::document::Given;
 use crate::engine::json;
 use crate::engine::{CollectionSpec, Part, Peek, Queryable, Wait};
 use crate::project::project_store::{self as store, Query};
@@ -62,15 +63,46 @@ impl NativeProjects {
         self.session.write(ticket, move |tx| Ok(Answer::text(store::create(tx, input.as_bytes())?)));
     }
 
+    /// Answers with the projects.
+    #[napi(catch_unwind)]
+    pub fn create_many(&self, ticket: u32, records: &NativeRecords) -> napi::Result<()> {
+        let (pieces, records) = (self.session.pieces(ticket), records.all()?);
+        self.session.write(ticket, move |tx| {
+            let inputs: Vec<Given<'_>> = records.iter().collect();
+            pieces.documents(&store::create_many(tx, &inputs)?, None)
+        });
+        Ok(())
+    }
+
     #[napi(catch_unwind)]
     pub fn update(&self, ticket: u32, id: f64, patch: String) {
         self.session
             .write(ticket, move |tx| Ok(Answer::maybe(store::update(tx, id as u64, patch.as_bytes())?)));
     }
 
+    /// Answers with the projects.
+    #[napi(catch_unwind)]
+    pub fn update_many(&self, ticket: u32, ids: Vec<f64>, patches: &NativeRecords) -> napi::Result<()> {
+        let (pieces, patches) = (self.session.pieces(ticket), patches.all()?);
+        self.session.write(ticket, move |tx| {
+            let given: Vec<(u64, Given<'_>)> = ids.iter().map(|&id| id as u64).zip(patches.iter()).collect();
+            pieces.documents(&store::update_many(tx, &given)?, None)
+        });
+        Ok(())
+    }
+
     #[napi(catch_unwind)]
     pub fn delete(&self, ticket: u32, id: f64) {
         self.session.write(ticket, move |tx| store::delete(tx, id as u64).map(boolean));
+    }
+
+    /// Answers how many existed.
+    #[napi(catch_unwind)]
+    pub fn delete_many(&self, ticket: u32, ids: Vec<f64>) {
+        let ids: Vec<u64> = ids.into_iter().map(|id| id as u64).collect();
+        self.session.write(ticket, move |tx| {
+            Ok(Answer::text(store::delete_many(tx, &ids)?.to_string().into_bytes()))
+        });
     }
 
     #[napi(catch_unwind)]

@@ -60,12 +60,17 @@ impl Records {
 
     /// Returns the keys of the records, if they are members of a map.
     pub fn keys(&self) -> Vec<DocumentId> {
-        let key = |member: Given<'_>| {
-            // If a member has no key, reading the map reports it.
+        self.members().map(|(id, _)| id).collect()
+    }
+
+    /// Returns the keys and the values of the records, if they are members of a map, without white space between tokens. A
+    /// key that is missing is empty, and so is its value.
+    pub fn members(&self) -> impl Iterator<Item = (DocumentId, &[u8])> {
+        self.iter().map(|member| {
             let key = json::Scanner::new(member.text).string().unwrap_or_default();
-            DocumentId::from_key(&json::unescape_lossy(&member.text[key]))
-        };
-        self.iter().map(key).collect()
+            let value = member.text.get(key.end + 1..).unwrap_or_default();
+            (DocumentId::from_key(&json::unescape_lossy(&member.text[key])), value)
+        })
     }
 
     fn large(&self) -> impl Iterator<Item = Option<&str>> {

@@ -23,3 +23,8 @@ pub fn all_valid<T>(
     }
     if issues.is_empty() { Ok(valid) } else { Err(Error::Validation { what: what.to_owned(), issues }) }
 }
+
+/// Returns what a part of a bulk call found under an id.
+pub fn found<T>(what: &'static str, id: u64, found: Result<Option<T>>) -> Result<T> {
+    found?.ok_or_else(|| Error::NotFound { what, id: id.to_string() })
+}

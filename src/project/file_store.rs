@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::bulk::all_valid;
+use super::bulk::{all_valid, found};
 use super::chain::chain_of;
 use super::collections::{self, FILES_BY_EXTENSION, FILES_BY_PATH, extension_key};
 use super::files::{create_file, update_file, written_file};
@@ -15,7 +15,7 @@ use crate::engine::index::IndexKey;
 use crate::engine::json;
 use crate::engine::parallel;
 use crate::engine::{
-    CollectionSpec, Database, Error, GivenMap, Moment, Part, PathSegment, Queryable, ReadOptions, Result,
+    CollectionSpec, Database, GivenMap, Moment, Part, PathSegment, Queryable, ReadOptions, Result,
     Transaction, Written, write_difference, write_map,
 };
 
@@ -71,16 +71,9 @@ impl Files {
         tx: &mut Transaction<'_>,
         patches: &[(u64, Given<'_>)],
     ) -> Result<Vec<Document>> {
-        let mut updated = Vec::with_capacity(patches.len());
-        for &(id, patch) in patches {
-            updated.push(match self.update(tx, id, patch) {
-                Ok(None) => Err(Error::NotFound { what: "file", id: id.to_string() }),
-                Ok(Some(document)) => Ok(document),
-                Err(error) => Err(error),
-            });
-        }
+        let updated = patches.iter().map(|&(id, patch)| found("file", id, self.update(tx, id, patch)));
         let segments = |at| vec![PathSegment::Position(at), PathSegment::Key("data".into())];
-        all_valid("file", updated.into_iter(), segments)
+        all_valid("file", updated, segments)
     }
 
     /// Deletes versions of files. Returns how many were there.

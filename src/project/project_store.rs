@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::bulk::{all_valid, found};
 use super::collections::{self, BY_CREATED, BY_NAME, BY_PATH, BY_UPDATED, BY_WORDS};
 use super::projects::{create_project, update_project, written_project};
 use crate::engine::document::{DocumentId, Given};
 use crate::engine::index::IndexKey;
-use crate::engine::{CollectionSpec, Error, GivenMap, Queryable, Result, Transaction, Written, write_map};
+use crate::engine::{
+    CollectionSpec, Error, GivenMap, PathSegment, Queryable, Result, Transaction, Written, write_map,
+};
 
 /// Creates a project from what a caller gave, and returns its text.
 pub fn create(tx: &mut Transaction<'_>, input: &[u8]) -> Result<Vec<u8>> {
@@ -18,6 +21,18 @@ pub fn create(tx: &mut Transaction<'_>, input: &[u8]) -> Result<Vec<u8>> {
     let text = create_project(input, id, tx.now())?;
     tx.put(&spec, id.into(), text.clone())?;
     Ok(text)
+}
+
+/// Creates projects in one batch, and returns their texts in the order of the inputs.
+pub fn create_many(tx: &mut Transaction<'_>, inputs: &[Given<'_>]) -> Result<Vec<Vec<u8>>> {
+    let spec = collections::projects();
+    let (ids, now) = (tx.fresh_ids(&spec, inputs.len())?, tx.now());
+    let created = inputs.iter().zip(&ids).map(|(input, &id)| create_project(input.text, id, now));
+    let texts = all_valid("project", created, |at| vec![PathSegment::Position(at)])?;
+    for (id, text) in ids.into_iter().zip(&texts) {
+        tx.put(&spec, id.into(), text.clone())?;
+    }
+    Ok(texts)
 }
 
 /// Returns the text of the project with this path or, if there is none, of one created from what a caller gave, and whether
@@ -45,6 +60,13 @@ pub fn update(tx: &mut Transaction<'_>, id: u64, patch: &[u8]) -> Result<Option<
     Ok(Some(text))
 }
 
+/// Changes several projects in one batch: all of them or, if one is missing or invalid, none.
+pub fn update_many(tx: &mut Transaction<'_>, patches: &[(u64, Given<'_>)]) -> Result<Vec<Vec<u8>>> {
+    let updated = patches.iter().map(|&(id, patch)| found("project", id, update(tx, id, patch.text)));
+    let segments = |at| vec![PathSegment::Position(at), PathSegment::Key("data".into())];
+    all_valid("project", updated, segments)
+}
+
 /// A project to check patches against.
 const PLACEHOLDER: &[u8] = br#"{"id":0,"name":"-","description":"","path":"-","created":0,"updated":0}"#;
 
@@ -55,6 +77,15 @@ pub fn delete(tx: &mut Transaction<'_>, id: u64) -> Result<bool> {
         delete_files(tx, id)?;
     }
     Ok(there)
+}
+
+/// Deletes projects with all their files. Returns how many were there.
+pub fn delete_many(tx: &mut Transaction<'_>, ids: &[u64]) -> Result<usize> {
+    let mut deleted = 0;
+    for &id in ids {
+        deleted += usize::from(delete(tx, id)?);
+    }
+    Ok(deleted)
 }
 
 /// Deletes every project with its files.
