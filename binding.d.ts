@@ -176,6 +176,10 @@ export declare class NativeCollection {
   list(ticket: number, withLargeField: boolean, callerKeeps: boolean): void
   /** Answers with the documents that a query (JSON) selects. */
   query(ticket: number, query: string): void
+  /** Answers with how many documents satisfy the condition of a query (JSON). */
+  count(ticket: number, query: string): void
+  /** Returns how many documents there are, if the collection is in memory. */
+  peekCount(): number | null
   /** Answers with the plan by which a query is answered. */
   explain(ticket: number, query: string): void
   /** Prepares to read, a part at a time, the documents that satisfy the condition of a query (JSON). */

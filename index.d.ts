@@ -11,6 +11,7 @@ export { BaseStorage } from './types/base-storage.js'
 export type { BaseEntity, BaseStorageOptions } from './types/base-storage.js'
 export type { IndexType, IndexConfig, IndexKey, IndexKeyPart } from './types/indexes.js'
 export type {
+  CountQuery,
   Explanation,
   FieldCondition,
   FieldPath,

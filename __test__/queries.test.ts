@@ -50,6 +50,45 @@ test('a Date in a query compares with stored times', withThings(async (things) =
   assert.equal((await things.query({ where: { created: { $lt: before } } })).length, 0)
 }))
 
+test('a count without a condition is that of all entities, whoever wrote them', withDirectory(async ({ base }) => {
+  const [things, other] = [new Things({ basePath: base }), new Things({ basePath: base })]
+  assert.equal(await things.count(), 0)
+  await fill(other, 5)
+  assert.deepEqual([await things.count(), await things.count({}), await things.count({ where: {} })], [5, 5, 5])
+  await things.delete((await other.list())[0]!.id)
+  assert.deepEqual([await things.count(), await other.count()], [4, 4])
+  await Promise.all([things.close(), other.close()])
+  assert.equal((await caught(things.count())).code, 'CLOSED')
+}))
+
+test('a count with a condition is that of the entities that a query finds', withThings(async (things) => {
+  await fill(things, 700)
+  for (const where of [{ size: 5 }, { size: { $gte: 600 } }, { name: /7$/ }, { $or: [{ name: 'thing 3' }, { size: { $lt: 3 } }] }, { size: { $lt: 500, $gt: 10 }, name: { $regex: '1' } }, { size: -1 }]) {
+    assert.equal(await things.count({ where }), (await things.query({ where })).length, JSON.stringify(where))
+  }
+  things.clearCache()
+  assert.equal(await things.count({ where: { size: { $lte: 9 } } }), 10)
+}))
+
+test('a count of files looks at all versions, and at contents if its condition does', withProject(async (storage, project) => {
+  const files = storage.getFileStorage(project.id)
+  const [a] = await files.createMany([fileInput('a.ts', 'one'), fileInput('b.ts', 'one')])
+  await files.createVersion(a!.id, 'two')
+  const counts = [await files.count(), await files.count({ where: { isLatest: true } }), await files.count({ where: { content: 'one' } })]
+  assert.deepEqual([...counts, await storage.count({ where: { name: project.name } })], [3, 2, 2, 1])
+}))
+
+test('a count takes a condition and a signal alone', withThings(async (things) => {
+  for (const [odd, message] of [[{ limit: 1 }, /^limit: a count has only where/], [5, /^a count is \{ where \}, got 5/], [{ where: { size: { $gt: [] } } }, /^where\.size\.\$gt: /]] as const) {
+    const error = await caught(things.count(odd as never))
+    assert.equal(error.code, 'INVALID_ARGUMENT')
+    assert.match(error.message, message)
+  }
+  for (const query of [{}, { where: { size: 1 } }]) {
+    assert.equal((await caught(things.count({ ...query, signal: AbortSignal.abort() }))).code, 'ABORTED')
+  }
+}))
+
 test('a selection returns the id and the selected fields', withThings(async (things) => {
   const { id } = await things.create({ name: 'a' })
   const [found] = await things.query({ select: ['name'] })

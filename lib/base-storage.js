@@ -19,10 +19,10 @@ const { iterate, iterationOf } = require('./iteration.js')
 const { withKeyLock } = require('./key-lock.js')
 const { listOf } = require('./lists.js')
 const { idToInsert, ownIds } = require('./new-id.js')
-const { forgetAll, forgetDocument, objectsOf, releaseClosed } = require('./objects.js')
+const { clearCaches, forgetAll, forgetDocument, objectsOf, releaseClosed } = require('./objects.js')
 const { checkDataDir, nativeOptions, resolveOptions } = require('./options.js')
 const { plainFile, readFile, writeFile } = require('./plain-files.js')
-const { queryOf } = require('./query.js')
+const { countOf, queryOf } = require('./query.js')
 const { attemptOf, publishedWrite } = require('./records.js')
 const { reportFrom } = require('./reports.js')
 const { detached } = require('./snapshots.js')
@@ -254,6 +254,14 @@ class BaseStorage {
     return valueOf(await this[read]((ticket) => this[documents].query(ticket, text), signal, 'query'))
   }
 
+  async count(query) {
+    this[ensureOpen]()
+    const { text, signal } = countOf(query)
+    throwIfAborted(signal)
+    const known = text === undefined ? this[documents].peekCount() : null
+    return known ?? JSON.parse(await this[read]((ticket) => this[documents].count(ticket, text ?? '{}'), signal, 'count'))
+  }
+
   async explain(query) {
     this[ensureOpen]()
     const { text, signal } = queryOf(query)
@@ -318,21 +326,15 @@ class BaseStorage {
   }
 
   clearCache() {
-    this.#forgetAll()
+    clearCaches(this[documents])
   }
 
   invalidateCache(key) {
-    if (key === undefined) {
-      this.#forgetAll()
-      return
+    if (key === undefined) clearCaches(this[documents])
+    else {
+      this[documents].forget(keyOf(key))
+      forgetDocument(this[objects], keyOf(key))
     }
-    this[documents].forget(keyOf(key))
-    forgetDocument(this[objects], keyOf(key))
-  }
-
-  #forgetAll() {
-    this[documents].clearCache()
-    forgetAll(this[documents])
   }
 
   getCacheStats() {

@@ -72,6 +72,12 @@ function forgetAll(documents) {
   engineObjects(documents)?.clear()
 }
 
+/** Forgets all that is cached of the engine that holds `documents`. */
+function clearCaches(documents) {
+  documents.clearCache()
+  forgetAll(documents)
+}
+
 /** Forgets a document, by its key in the map, and the lists, if anything is kept of the collection. */
 function forgetDocument(collection, key) {
   forgotten += 1
@@ -433,6 +439,7 @@ function keyOf(id) {
 }
 
 module.exports = {
+  clearCaches,
   engineObjects,
   forgetAll,
   forgetDocument,

@@ -11,16 +11,22 @@ const { isPlain } = require('./shapes.js')
 /** Conditions nested deeper than this are refused. */
 const MAX_DEPTH = 90
 
-const PARTS = new Set(['where', 'orderBy', 'limit', 'offset', 'select', 'signal'])
+const PARTS = ['where', 'orderBy', 'limit', 'offset', 'select']
+
+/** Throws unless a value is an object that has no other members than these parts and a signal. */
+function checkParts(value, what, parts) {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+    throw invalid(`${what} is { ${parts.join(', ')} }, got ${describe(value)}`)
+  }
+  for (const name of Object.keys(value)) {
+    if (name === 'signal' || parts.includes(name)) continue
+    throw invalid(`${name}: ${what} has ${parts.length === 1 ? `only ${parts[0]}` : `${parts.slice(0, -1).join(', ')} and ${parts.at(-1)}`}`)
+  }
+}
 
 /** Returns a query as JSON text, and its signal. */
 function queryOf(query = {}) {
-  if (query === null || typeof query !== 'object' || Array.isArray(query)) {
-    throw invalid(`a query is { where, orderBy, limit, offset, select }, got ${describe(query)}`)
-  }
-  for (const name of Object.keys(query)) {
-    if (!PARTS.has(name)) throw invalid(`${name}: a query has where, orderBy, limit, offset and select`)
-  }
+  checkParts(query, 'a query', PARTS)
   const { where, orderBy, limit, offset, select, signal } = query
   const parts = []
   if (where !== undefined) parts.push(`"where":${valueText(where, 'where', 0)}`)
@@ -29,6 +35,13 @@ function queryOf(query = {}) {
   if (offset !== undefined) parts.push(`"offset":${valueText(offset, 'offset', 0)}`)
   if (select !== undefined) parts.push(`"select":${valueText(select, 'select', 0)}`)
   return { text: `{${parts.join(',')}}`, signal: signalOf(signal) }
+}
+
+/** Like `queryOf`, for what is counted; without a condition, the text is undefined. */
+function countOf(query = {}) {
+  checkParts(query, 'a count', ['where'])
+  const { where, signal } = query
+  return { text: where === undefined ? undefined : conditionOf(where), signal: signalOf(signal) }
 }
 
 /** Returns the query that consists of a condition alone. */
@@ -88,4 +101,4 @@ function objectText(value, place, depth) {
   return `{${members.join(',')}}`
 }
 
-module.exports = { conditionOf, queryOf }
+module.exports = { conditionOf, countOf, queryOf }

@@ -2,7 +2,7 @@ import type { Change, Changes, ChangesOptions } from './changes.js'
 import type { NotFoundError, ValidationError } from './errors.js'
 import type { IndexConfig, IndexKey } from './indexes.js'
 import type { CacheStats, CallOptions, ResolvedStorageOptions, StorageOptions } from './options.js'
-import type { Explanation, FieldPath, IterateOptions, Query, SelectQuery, Selected } from './query.js'
+import type { CountQuery, Explanation, FieldPath, IterateOptions, Query, SelectQuery, Selected } from './query.js'
 import type { RepairReport, VerifyReport } from './reports.js'
 import type { StandardSchemaV1 } from './schema.js'
 import type { StorageStats } from './stats.js'
@@ -183,6 +183,12 @@ export abstract class BaseStorage<
    */
   query<const P extends FieldPath<TEntity>>(query: SelectQuery<TEntity, P>): Promise<Selected<TEntity, P | 'id'>[]>
   query(query?: Query<TEntity>): Promise<TEntity[]>
+  /**
+   * Returns how many entities there are or, with a condition, how many meet it. O(1) without a condition, else as
+   * {@link query}, but nothing is returned or kept in memory.
+   * @throws `INVALID_ARGUMENT`; the message names the wrong operator or operand.
+   */
+  count(query?: CountQuery<TEntity>): Promise<number>
   /** Runs a query and tells how it was answered: by which index, and how many entities were examined. */
   explain(query?: Query<TEntity> & { select?: readonly FieldPath<TEntity>[] }): Promise<Explanation>
   /**

@@ -82,6 +82,9 @@ export interface Query<T> {
   signal?: AbortSignal | undefined
 }
 
+/** What is counted: all entities, or those that meet a condition. */
+export type CountQuery<T> = Pick<Query<T>, 'where' | 'signal'>
+
 /** A query that returns only some fields; `id` is always among them. */
 export interface SelectQuery<T, P extends FieldPath<T>> extends Query<T> {
   select: readonly P[]

@@ -43,6 +43,7 @@ export async function right(signal: AbortSignal) {
   some[0]!.age
   // @ts-expect-error not selected
   some[0]!.address.zip
+  const count: number = (await people.count()) + (await people.count({ where, signal }))
   const plan: Explanation = await people.explain({ where, select: ['name'] })
   for await (const person of people.iterate({ batchSize: 5, after: 7, where, signal })) assertType<Equal<typeof person, Person>>()
   for await (const change of people.changes({ from: 1, scope: 'database', signal })) {
@@ -67,10 +68,12 @@ export async function right(signal: AbortSignal) {
   assertType<Equal<typeof answer, { time: number }>>()
   const file = await files.createFromStream({ name: 'a', path: 'a' }, files.createContentStream(1))
   assertType<Equal<typeof file, ProjectFileInfo>>()
-  return { city, at, id, plan, sequence: await people.sequence() }
+  return { city, at, id, count, plan, sequence: await people.sequence() }
 }
 
 export async function wrong() {
+  // @ts-expect-error a count has no order
+  await people.count({ orderBy: 'name' })
   // @ts-expect-error no such field
   await people.query({ where: { surname: 'a' } })
   // @ts-expect-error no such nested field

@@ -10,7 +10,7 @@ use super::port::Answer;
 use super::session::Session;
 use crate::engine::document::DocumentId;
 use crate::engine::query::Query;
-use crate::engine::{CollectionSpec, View, json};
+use crate::engine::{CollectionSpec, Peek, View, json};
 
 #[napi]
 impl NativeCollection {
@@ -21,6 +21,25 @@ impl NativeCollection {
         self.session.read_documents(ticket, spec.large_field, move |database, options| {
             database.documents(&spec, &Query::from_json(query.as_bytes())?, options)
         });
+    }
+
+    /// Answers with how many documents satisfy the condition of a query (JSON).
+    #[napi(catch_unwind)]
+    pub fn count(&self, ticket: u32, query: String) {
+        let spec = Arc::clone(&self.spec);
+        self.session.read(ticket, move |database, options| {
+            let count = database.count(&spec, &Query::from_json(query.as_bytes())?, options)?;
+            Ok(Answer::text(count.to_string().into_bytes()))
+        });
+    }
+
+    /// Returns how many documents there are, if the collection is in memory.
+    #[napi(catch_unwind)]
+    pub fn peek_count(&self) -> Option<f64> {
+        match self.session.engine()?.peek_query(&self.spec, |collection| collection.documents().len()) {
+            Peek::Ready(count) => Some(count as f64),
+            Peek::Wait => None,
+        }
     }
 
     /// Answers with the plan by which a query is answered.

@@ -113,7 +113,19 @@ impl Database {
         query: &Query,
         options: ReadOptions,
     ) -> Result<Vec<Arc<[u8]>>> {
-        self.run_query(spec, query, options).map(|(found, _)| found.texts)
+        self.run_query(spec, query, options, |search| search.run()).map(|(found, _)| found.texts)
+    }
+
+    /// Returns how many documents satisfy the condition of a query. Its limit and offset do not count. O(1) without a
+    /// condition, else as [`Database::documents`], in constant memory.
+    ///
+    /// # Errors
+    /// As [`Database::documents`].
+    pub fn count(&self, spec: &Arc<CollectionSpec>, query: &Query, options: ReadOptions) -> Result<usize> {
+        if query.condition().is_empty() {
+            return self.query(spec, options, |collection| collection.documents().len());
+        }
+        self.run_query(spec, query, options, |search| search.count()).map(|(count, _)| count)
     }
 
     /// Returns as JSON how a query is answered: the index, its keys or range, where the order comes from and, from
@@ -124,18 +136,20 @@ impl Database {
         query: &Query,
         options: ReadOptions,
     ) -> Result<Vec<u8>> {
-        let (found, mut described) = self.run_query(spec, query, options)?;
+        let (found, mut described) = self.run_query(spec, query, options, |search| search.run())?;
         described["scanned"] = found.scanned.into();
         described["returned"] = found.texts.len().into();
         Ok(described.to_string().into_bytes())
     }
 
-    fn run_query(
+    /// Returns what `run` finds, and how.
+    fn run_query<T>(
         &self,
         spec: &Arc<CollectionSpec>,
         query: &Query,
         options: ReadOptions,
-    ) -> Result<(Found, serde_json::Value)> {
+        run: impl Fn(&Search<'_>) -> std::result::Result<T, SearchFailure>,
+    ) -> Result<(T, serde_json::Value)> {
         for attempt in 0.. {
             cancel::check()?;
             let planned = self.with_loaded(spec, options, |state, loaded| {
@@ -147,7 +161,7 @@ impl Database {
             })?;
             let (ordered, entries, files, described) = planned?;
             let search = Search { spec, query, files, entries, ordered, changed: None };
-            match search.run() {
+            match run(&search) {
                 Ok(found) => {
                     self.cache.count(false);
                     return Ok((found, described));
@@ -205,21 +219,48 @@ impl Transaction<'_> {
 
 impl Search<'_> {
     pub fn run(&self) -> std::result::Result<Found, SearchFailure> {
-        let has =
-            |looks: bool| if self.spec.large_field.is_none() || looks { Part::Whole } else { Part::Head };
         let large = self.spec.large_field.unwrap_or_default();
-        let (examined, returned) = (has(self.query.examines(large)), has(self.query.returns(large)));
+        let (examined, returned) = (self.examined(), self.part(self.query.returns(large)));
         let mut matches = Matches { search: self, found: Vec::new(), kept: 0, keeps: examined == returned };
-        let mut scanned = matches.add_changed(returned).map_err(SearchFailure::Other)?;
-        match &self.entries {
-            Entries::All(documents) => scanned += matches.scan(documents.iter(), examined)?,
-            Entries::Some(entries) => scanned += matches.scan(entries.iter(), examined)?,
-            Entries::Chosen(ids, documents) => {
-                let entries = ids.iter().filter_map(|id| documents.entry(id));
-                scanned += matches.scan(entries, examined)?;
+        let changed = matches.add_changed(returned).map_err(SearchFailure::Other)?;
+        let stored = self.with_entries(|entries| matches.scan(entries, examined))?;
+        Ok(Found { texts: matches.finish(returned)?, scanned: changed + stored })
+    }
+
+    /// Returns how many stored documents satisfy the condition.
+    pub fn count(&self) -> std::result::Result<usize, SearchFailure> {
+        let (examined, mut count) = (self.examined(), 0);
+        self.with_entries(|entries| {
+            loop {
+                cancel::check().map_err(SearchFailure::Other)?;
+                let step: Vec<&Entry> = entries.take(STEP).collect();
+                if step.is_empty() {
+                    return Ok(count);
+                }
+                let visit = |_: &Entry, text: &[u8]| count += usize::from(self.query.condition().holds(text));
+                read_run(&self.files, step.into_iter(), examined, visit)
+                    .map_err(|(location, failure)| SearchFailure::Read(location, failure))?;
             }
+        })
+    }
+
+    /// Returns what `work` returns for the stored entries.
+    fn with_entries<'s, T>(&'s self, work: impl FnOnce(&mut dyn Iterator<Item = &'s Entry>) -> T) -> T {
+        match &self.entries {
+            Entries::All(documents) => work(&mut documents.iter()),
+            Entries::Some(entries) => work(&mut entries.iter()),
+            Entries::Chosen(ids, documents) => work(&mut ids.iter().filter_map(|id| documents.entry(id))),
         }
-        Ok(Found { texts: matches.finish(returned)?, scanned })
+    }
+
+    /// Returns the part of a document to read if the large field is needed, or is not.
+    fn part(&self, needs_large: bool) -> Part {
+        if self.spec.large_field.is_none() || needs_large { Part::Whole } else { Part::Head }
+    }
+
+    /// Returns the part of a document at which the condition looks.
+    fn examined(&self) -> Part {
+        self.part(self.query.examines(self.spec.large_field.unwrap_or_default()))
     }
 
     /// Whether the first matches found are the first of the answer.

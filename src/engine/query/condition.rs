@@ -40,6 +40,11 @@ pub enum Comparison {
 }
 
 impl Condition {
+    /// Whether every document meets the condition, as it demands nothing.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Condition::All(all) if all.is_empty())
+    }
+
     /// Returns whether a document, given as a JSON object, meets the condition. O(length of the document × fields).
     pub fn holds(&self, document: &[u8]) -> bool {
         match self {
