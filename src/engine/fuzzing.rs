@@ -225,7 +225,7 @@ pub fn json_text(bytes: &[u8]) {
     for member in members {
         assert_eq!(json::check(member.value).is_ok(), std::str::from_utf8(member.value).is_ok());
     }
-    let _ = (json::get(bytes, "id"), json::get_key(bytes, "id"), json::elements(bytes));
+    let _ = (json::get(bytes, "id"), json::elements(bytes));
 }
 
 /// Uses the bytes as a text that is indexed and searched for.

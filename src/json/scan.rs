@@ -318,7 +318,7 @@ pub fn elements(array: &[u8]) -> Result<Vec<&[u8]>, JsonError> {
     }
 }
 
-/// Returns the value of the last member with this (plain ASCII, unescaped) name, as `JSON.parse` would see it.
+/// Returns the value of the last member with this name, as `JSON.parse` would see it.
 pub fn get<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
     members(object)
         .map_while(Result::ok)
@@ -327,18 +327,12 @@ pub fn get<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
         .map(|member| member.value)
 }
 
-/// Like [`get`], for names that may contain anything.
-pub fn get_key<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let named = |member: &Member<'_>| *unescape(member.key) == *name.as_bytes();
-    members(object).map_while(Result::ok).filter(named).last().map(|member| member.value)
-}
-
 /// Returns whether a raw key, quotes and escapes included, stands for `name`.
 #[inline]
 pub fn key_is(raw: &[u8], name: &str) -> bool {
     match raw.get(1..raw.len().saturating_sub(1)) {
-        Some(inner) if inner == name.as_bytes() => true,
-        // An escape is longer than what it stands for.
+        // Backslashes in a raw key begin escapes: the key stands for a shorter name.
+        Some(inner) if inner == name.as_bytes() => !inner.contains(&b'\\'),
         Some(inner) => inner.len() > name.len() && inner.contains(&b'\\') && is_escaped(raw, name),
         None => false,
     }

@@ -63,7 +63,16 @@ fn a_broken_surrogate_does_not_panic() {
 #[test]
 fn the_last_of_two_members_with_the_same_name_counts() {
     assert_eq!(get(b"{\"a\":1,\"b\":2,\"\\u0061\":3}", "a"), Some(&b"3"[..]));
-    assert_eq!(get_key(b"{\"\xc3\xa9\":1,\"b\":2,\"\\u00e9\":3}", "\u{e9}"), Some(&b"3"[..]));
+    assert_eq!(get(b"{\"\xc3\xa9\":1,\"b\":2,\"\\u00e9\":3}", "\u{e9}"), Some(&b"3"[..]));
+}
+
+#[test]
+fn a_name_with_a_backslash_is_not_mistaken_for_an_escape() {
+    let object = br#"{"a\\nb":1,"a\nb":2,"\u0061":3}"#;
+    for (name, expected) in [(r"a\nb", "1"), ("a\nb", "2"), ("a", "3")] {
+        assert_eq!(get(object, name), Some(expected.as_bytes()), "{name:?}");
+    }
+    assert_eq!(get(object, r"\u0061"), None);
 }
 
 #[test]

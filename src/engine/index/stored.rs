@@ -17,7 +17,7 @@ use crate::engine::json;
 
 /// Must be raised with every change of what documents have in an index (extraction, words, keys), of how they are cut into
 /// head and rest and hashed, or of the stored form.
-const CODE: u32 = 4;
+const CODE: u32 = 5;
 
 /// Names the rules by which indexes are stored. Indexes that were stored by other rules must be built again. The tables of
 /// Unicode are among the rules because they decide where words end and how they fold.
