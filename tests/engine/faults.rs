@@ -129,6 +129,30 @@ fn a_read_only_disk_serves_files_that_the_engine_did_not_write() {
 }
 
 #[test]
+fn a_later_edit_wins_over_the_one_that_a_read_only_disk_served_before() {
+    let fs = machine();
+    let edit = |one: &str, two: &str| {
+        let file = format!("{{ \"1\": {{ \"id\": 1, \"name\": \"{one}\" }}{two} }}");
+        fs.write_file("/database/a.json", file.as_bytes());
+    };
+    edit("a", ", \"2\": { \"id\": 2 }");
+    fs.fail_when(Call::changes_state, Fault::ReadOnly, Repeat::Forever);
+    let database = open(&fs);
+    for (one, two, expected) in [
+        ("a", ", \"2\": { \"id\": 2 }", r#"[{"id":1,"name":"a"},{"id":2}]"#),
+        ("b", ", \"2\": { \"id\": 2 }", r#"[{"id":1,"name":"b"},{"id":2}]"#),
+        ("b", "", r#"[{"id":1,"name":"b"}]"#),
+        ("c", ", \"2\": { \"id\": 2, \"back\": true }", r#"[{"id":1,"name":"c"},{"id":2,"back":true}]"#),
+    ] {
+        edit(one, two);
+        database.notice_all_edits().expect("looked at");
+        let list = database.list(&spec("a.json"), Part::Whole, READ).expect("a list");
+        assert_eq!(String::from_utf8_lossy(&list), expected);
+    }
+    assert!(database.take_warnings().iter().all(|warning| !warning.message.contains("newer forms")));
+}
+
+#[test]
 fn a_refused_write_names_the_file_that_may_not_be_written() {
     let fs = machine();
     put(&open(&fs), "a.json", 1, "x");

@@ -154,6 +154,7 @@ impl Database {
                 |(at, len): (usize, usize)| document_location(spec, file, at as u64, &stored[at..at + len]);
             placed.into_iter().map(|(id, place)| (id, place.map(location))).collect()
         };
+        state.adoptions.insert(seq);
         adoption.given_up.iter().for_each(|path| state.record_drop(path, seq));
         let file = state.files_mut().add_open(spec.file(&self.directory), Arc::new(MemoryFile::new(stored)));
         state.record_snapshot(&spec.path, record.clone(), true);
