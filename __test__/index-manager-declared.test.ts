@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { IndexManager, type IndexConfig } from '../index.js'
 import { caught, withDirectory } from './support/index.js'
-import { Things, thing } from './support/things.js'
+import { Things, anything, thing } from './support/things.js'
 
 const byName: IndexConfig = { name: 'by_name', type: 'hash', fields: ['name'] }
 const bySize: IndexConfig = { name: 'by_size', type: 'btree', fields: ['kind', 'size'] }
@@ -80,6 +80,25 @@ describe('declared indexes', () => {
     assert.match(error.message, /kept by the storage of sub\/others\.json/)
     const wrongType = await caught(indexes.searchText('by_name@things.json', 'red'))
     assert.ok(wrongType.message.includes('by_name@things.json is of type hash'), wrongType.message)
+  }))
+
+  test('go by the name that callers know in an error, even if their own name is part of the word index', withDirectory(async ({ base }) => {
+    const byKind: IndexConfig = { name: 'i', type: 'hash', fields: ['kind'] }
+    await using storage = new Things({ basePath: base, indexes: [byKind] })
+    await using other = new Things({ basePath: base, file: 'data/others.json', indexes: [byKind] })
+    for (const one of [storage, other]) await one.writeAll(things)
+    await using indexes = new IndexManager(base, 'data')
+    const error = await caught(indexes.searchText('i@things.json', 'red'))
+    assert.match(error.message, /^index i@things\.json is of type hash/)
+  }))
+
+  test('return ids that are strings, and those that read as numbers as numbers', withDirectory(async ({ base }) => {
+    const ids = ['7', 'plain', '"', '"quoted"', '"8"', '-1.5', 'a"b\\']
+    await using storage = new Things({ basePath: base, schema: anything, indexes: [byName] })
+    await storage.writeAll(Object.fromEntries(ids.map((id) => [id, { ...thing(1, { name: 'red' }), id }])) as any)
+    await using indexes = new IndexManager(base, 'data')
+    const expected = [7, '"', '"8"', '"quoted"', -1.5, 'a"b\\', 'plain']
+    for (const _ of [1, 2]) assert.deepEqual(await indexes.query('by_name', 'red'), expected)
   }))
 
   test('leave a plain name to an index that was filled by hand before', withDirectory(async ({ base }) => {

@@ -35,7 +35,8 @@ export type EntityId = number | string
  * indexes of projects (`projects_by_name`, …) and of each project's files (`files_by_path@<projectId>`, …).
  *
  * An index that a `BaseStorage` declares goes by its own name or, if another index of the database already has that name,
- * by `name@<JSON file>`. For a storage that this process has not opened, the indexes are those that its last writer kept. If
+ * by `name@<JSON file>`. An id that is written like a number, such as `'42'`, is returned as a number, even if it is a string
+ * in the entity. For a storage that this process has not opened, the indexes are those that its last writer kept. If
  * another program has since written the file of that storage, they cannot be queried (`INVALID_ARGUMENT`) until the storage
  * has read it.
  *
@@ -90,7 +91,8 @@ export class IndexManager {
   ): Promise<void>
 
   /**
-   * Returns the entities that have a key, ids ascending, numbers first. Returns `[]` if there is no such index.
+   * Returns the entities that have a key: whole numbers from 0 ascending, then all other ids as texts, by code point. Returns
+   * `[]` if there is no such index.
    *
    * A composite key is an array. The joined form of the old package, `'electronics:active'`, is accepted too and finds all
    * keys that it may stand for. `null` finds the entities in which all fields of the index are missing or null. For an

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::entity_id::key_of_document;
 use super::{IndexStats, Listed};
 use crate::engine::database::{CollectionSpec, Database, Peek, Queryable, ReadOptions};
 use crate::engine::document::DocumentId;
@@ -68,9 +69,11 @@ pub(super) fn declared(
 }
 
 impl Attached {
+    /// Returns the documents found, as keys of entities.
     pub(super) fn answer(&self, documents: &Queryable<'_>, query: &IndexQuery) -> Result<Vec<DocumentId>> {
         let index = documents.index(&self.index.config.name)?;
-        query.map_keys(self.key).answer(index).map_err(|error| self.with_name(error))
+        let found = query.map_keys(self.key).answer(index).map_err(|error| self.with_name(error))?;
+        Ok(found.into_iter().map(key_of_document).collect())
     }
 
     /// Returns what the index answers, if memory knows it.
@@ -102,7 +105,9 @@ impl Attached {
     fn with_name(&self, error: Error) -> Error {
         match error {
             Error::IndexType(message) => {
-                Error::IndexType(message.replacen(self.index.config.name.as_str(), &self.config.name, 1))
+                let [own, known] =
+                    [&self.index.config, &self.config].map(|config| format!("index {}", config.name));
+                Error::IndexType(message.replacen(&own, &known, 1))
             }
             other => other,
         }

@@ -18,6 +18,15 @@ pub fn push_id(out: &mut Vec<u8>, key: &DocumentId) {
     }
 }
 
+/// The key of an entity that is a document of a storage. Whether its id is a number is not known: it counts as one if it
+/// reads as one.
+pub(super) fn key_of_document(id: DocumentId) -> DocumentId {
+    match id {
+        DocumentId::Text(text) if text.starts_with('"') => DocumentId::Text(json::quote(&text).into()),
+        other => other,
+    }
+}
+
 /// The ids for which keys stand, as a JSON array.
 pub fn id_list(keys: &[DocumentId]) -> Vec<u8> {
     let mut out = Vec::with_capacity(2 + keys.len() * 16);
