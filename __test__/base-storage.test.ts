@@ -4,10 +4,10 @@ import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { BaseStorage, ProjectFileStorage, ProjectStorageV2 } from '../index.js'
 import {
-  fileInput, fileRecord, filesPath, projectInput, projectRecord, projectsPath, readJson, withDirectory, withProject,
-  withStorage,
+  caught, fileInput, fileRecord, filesPath, projectInput, projectRecord, projectsPath, readJson, withDirectory,
+  withProject, withStorage,
 } from './support/index.js'
-import { Things, thingSchema } from './support/things.js'
+import { Things, thing, thingSchema } from './support/things.js'
 import type { Thing } from './support/things.js'
 
 describe('the classes', () => {
@@ -110,6 +110,19 @@ describe('readAll and writeAll', () => {
   test('keep the `updated` of entities that did not change', withProject(async (storage, project) => {
     await storage.writeAll(await storage.readAll())
     assert.deepEqual(await storage.getById(project.id), project)
+  }))
+})
+
+describe('writeAll of a storage of your own', () => {
+  test('takes entities that are nested as deep as an entity may be', withDirectory(async ({ base }) => {
+    await using storage = new Things({ basePath: base })
+    let deep: unknown = 1
+    // The entity itself is one more level.
+    for (let level = 1; level < 100; level += 1) deep = [deep]
+    const stored = await storage.create({ name: 'deep', deep } as any)
+    const map = await storage.readAll()
+    assert.deepEqual(await storage.writeAll(map), { [stored.id]: stored })
+    assert.equal((await caught(storage.writeAll({ 1: thing(1, { deep: [deep] } as any) }))).code, 'VALIDATION_ERROR')
   }))
 })
 

@@ -141,7 +141,7 @@ fn records<'a>(
     map: GivenMap<'a>,
 ) -> Result<Vec<Record<'a>>> {
     let mut records = BTreeMap::new();
-    for (at, member) in json::members(map.text).enumerate() {
+    for (at, member) in json::documents(map.text).enumerate() {
         let member = member.map_err(|error| not_a_map(what, error.problem))?;
         let key = json::unescape_lossy(member.key).into_owned();
         let large = map.large.get(at).copied().flatten();

@@ -14,8 +14,8 @@ mod tests;
 
 pub use pieces::{Compactor, StringCheck};
 pub use scan::{
-    JsonError, MAX_DEPTH, Member, Members, Scanner, check, compact, compacted, elements, get, is_object,
-    is_string, key_is, members, parse_number,
+    JsonError, MAX_DEPTH, Member, Members, Scanner, check, compact, compacted, documents, elements, get,
+    is_object, is_string, key_is, members, parse_number,
 };
 pub use string::{from_utf16, push_string, quote, to_utf16, unescape, unescape_lossy, utf8_len};
 pub use table::Table;

@@ -254,12 +254,19 @@ pub struct Member<'a> {
 /// that has found what it wants never reads the rest.
 pub struct Members<'a> {
     scanner: Scanner<'a>,
+    /// How deep their values may be nested.
+    depth: usize,
     first: bool,
     done: bool,
 }
 
 pub fn members(object: &[u8]) -> Members<'_> {
-    Members { scanner: Scanner::new(object), first: true, done: false }
+    Members { scanner: Scanner::new(object), depth: MAX_DEPTH - 1, first: true, done: false }
+}
+
+/// Returns the members of a map whose values are documents: each may be nested as deep as a document by itself.
+pub fn documents(map: &[u8]) -> Members<'_> {
+    Members { depth: MAX_DEPTH, ..members(map) }
 }
 
 impl<'a> Members<'a> {
@@ -277,7 +284,7 @@ impl<'a> Members<'a> {
         self.scanner.peek();
         let key = self.scanner.string()?;
         self.scanner.expect(b':', "expected ':'")?;
-        let value = self.scanner.value_within(MAX_DEPTH - 1)?;
+        let value = self.scanner.value_within(self.depth)?;
         let text = self.scanner.text;
         Ok(Some(Member { key: &text[key], value: &text[value] }))
     }
