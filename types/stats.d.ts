@@ -91,7 +91,7 @@ export interface StorageStats {
   }
   /** The result of `getCacheStats()`. */
   cache: CacheStats
-  /** Journals and JSON files that are kept open for reading. */
+  /** Journals, JSON files and files of streamed contents that are kept open for reading. */
   openFiles: number
   /** Whether shared memory announces the writes of other processes; `false` if the directory is read-only. */
   tipMapped: boolean

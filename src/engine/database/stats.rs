@@ -31,7 +31,7 @@ pub struct Statistics {
     pub checkpoints: CheckpointStatistics,
     pub catch_ups: CatchUpStatistics,
     pub cache: CacheStats,
-    /// Journals and snapshots that documents are read from.
+    /// Journals, snapshots and document files that documents are read from.
     pub open_files: usize,
     pub tip_mapped: bool,
 }
