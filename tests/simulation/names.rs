@@ -203,3 +203,11 @@ fn free_space_is_what_the_test_sets() {
     fs.set_free_space(12);
     assert_eq!(fs.free_space(path("/d")).unwrap(), 12);
 }
+
+#[test]
+fn a_disk_on_a_network_file_system_stays_on_it_after_a_power_loss() {
+    let fs = machine();
+    fs.set_network("NFS", "one");
+    let after = fs.power_loss(&mut Extreme::Everything);
+    assert_eq!(after.network(path("/d")).unwrap().map(|network| network.file_system), Some("NFS"));
+}

@@ -69,6 +69,7 @@ impl Unsettled {
             clock: state.clock + 1,
             boot: state.boot + 1,
             free_space: state.free_space,
+            network: state.network.clone(),
             cached: state.cached,
             ..State::new()
         }
