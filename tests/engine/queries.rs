@@ -475,6 +475,15 @@ fn an_invalid_query_is_refused_and_the_error_names_the_place() {
 }
 
 #[test]
+fn half_of_a_surrogate_pair_in_a_pattern_is_named_as_what_is_wrong() {
+    for pattern in [r#""\ud800""#, r#"{"source":"a\udc00"}"#] {
+        let query = format!("{{\"where\":{{\"a\":{{\"$regex\":{pattern}}}}}}}");
+        let error = Query::from_json(query.as_bytes()).expect_err("refused");
+        assert_eq!(error.to_string(), "where.a.$regex: half of a surrogate pair is not supported");
+    }
+}
+
+#[test]
 fn a_cancelled_query_is_aborted() {
     let fixture = Fixture::new();
     let database = fixture.open();

@@ -195,10 +195,10 @@ fn comparable(raw: &[u8], place: &Place<'_>) -> Result<Value> {
 
 fn pattern(raw: &[u8], place: &Place<'_>) -> Result<Pattern> {
     let text = |raw: &[u8]| match Value::parse(raw) {
-        Some(Value::Text(text)) => String::from_utf8(text.into()).ok(),
+        Some(Value::Text(text)) => Some(text),
         _ => None,
     };
-    let (mut source, mut flags) = (None, Some(String::new()));
+    let (mut source, mut flags) = (None, Some(Box::default()));
     if json::is_object(raw) {
         for (name, raw) in members(raw, place)? {
             match &*name {
@@ -213,7 +213,10 @@ fn pattern(raw: &[u8], place: &Place<'_>) -> Result<Pattern> {
     let (Some(source), Some(flags)) = (source, flags) else {
         return place.refuse("needs a string, a RegExp or an object { source, flags } of strings");
     };
-    Pattern::new(&source, &flags).or_else(|problem| place.refuse(problem))
+    let (Ok(source), Ok(flags)) = (std::str::from_utf8(&source), std::str::from_utf8(&flags)) else {
+        return place.refuse("half of a surrogate pair is not supported");
+    };
+    Pattern::new(source, flags).or_else(|problem| place.refuse(problem))
 }
 
 fn order(raw: &[u8], place: &Place<'_>) -> Result<Vec<Order>> {
