@@ -244,7 +244,7 @@ fn read_documents<V>(
     let mut next: u64 = 0;
     let mut read = |reader: &mut Reader<'_>| {
         let document = next.checked_add(reader.varint()?)?;
-        next = document + 1;
+        next = document.checked_add(1)?;
         let id = ids.get(usize::try_from(document).ok()?)?;
         let value = value(reader)?;
         Some(id.map(|id| (id.clone(), value)))
@@ -401,6 +401,15 @@ mod tests {
         let id = DocumentId::from(1);
         let index = Index::from_stored(spec, &bytes, counts, &[Some(&id)]).expect("a stored index");
         assert!(!index.is_complete());
+    }
+
+    #[test]
+    fn a_document_with_the_highest_number_there_can_be_is_refused() {
+        let mut bytes = vec![0, 0, 1];
+        push_varint(&mut bytes, u64::MAX);
+        let counts = Counts { unique_keys: 1, total_entries: 1 };
+        let id = DocumentId::from(1);
+        assert!(Index::from_stored(spec(IndexType::Hash, &["a"]), &bytes, counts, &[Some(&id)]).is_none());
     }
 
     #[test]
