@@ -95,10 +95,16 @@ const BLOCK: usize = 256 << 10;
 
 /// Returns the hash of a file, which need not fit in memory.
 pub fn hash_of_file(file: &dyn File) -> io::Result<FileHash> {
+    hash_in_blocks(file, || Ok(()))
+}
+
+/// Like [`hash_of_file`], but asks before each block whether to go on.
+pub fn hash_in_blocks(file: &dyn File, go_on: impl Fn() -> io::Result<()>) -> io::Result<FileHash> {
     let mut hasher = FileHasher::default();
     let mut block = vec![0; BLOCK];
     let mut at = 0;
     loop {
+        go_on()?;
         let read = file.read_at(&mut block, at)?;
         hasher.update(&block[..read]);
         at += read as u64;

@@ -1,10 +1,12 @@
 //! Loading a collection from its index checkpoint.
 
+use std::io;
 use std::sync::Arc;
 
 use super::file_name;
 use super::format::{Header, Stored, read_header};
-use crate::engine::checksum::{FileHash, hash_of_file};
+use crate::engine::cancel;
+use crate::engine::checksum::{FileHash, hash_in_blocks};
 use crate::engine::database::load::Base;
 use crate::engine::database::state::{Dirty, IndexTimes, holds_documents, matching};
 use crate::engine::database::{CollectionSpec, Database, Mutant};
@@ -26,7 +28,10 @@ impl Database {
         if self.known_snapshot(spec, hash).is_none() && !trusts_stale {
             return Ok(false);
         }
-        let Some((snapshot, seen, found)) = self.hash_snapshot(spec) else { return Ok(false) };
+        let Some((snapshot, seen, found)) = self.hash_snapshot(spec) else {
+            cancel::check()?;
+            return Ok(false);
+        };
         if found != hash && !trusts_stale {
             return Ok(false);
         }
@@ -90,7 +95,7 @@ impl Database {
     fn hash_snapshot(&self, spec: &CollectionSpec) -> Option<(Arc<dyn File>, Metadata, FileHash)> {
         let file = self.fs.open(&spec.file(&self.directory), OpenMode::Read).ok()?;
         let seen = file.metadata().ok()?;
-        let hash = hash_of_file(&*file).ok()?;
+        let hash = hash_in_blocks(&*file, || cancel::check().map_err(io::Error::other)).ok()?;
         Some((file, seen, hash))
     }
 }
@@ -123,4 +128,46 @@ fn restored(
         }
     }
     Some(base)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::cancel::Cancel;
+    use crate::engine::database::{DatabaseOptions, ReadOptions};
+    use crate::engine::fs::{Call, SimFs};
+    use crate::engine::index::{Extractor, IndexConfig, IndexSpec, IndexType};
+    use crate::engine::lock::Wait;
+    use crate::engine::options::Durability;
+
+    #[test]
+    fn a_call_that_is_given_up_while_the_snapshot_is_hashed_ends() {
+        let (name, fields) = ("by_a".into(), vec!["a".into()]);
+        let config = IndexConfig { name, kind: IndexType::Hash, fields, unique: false, sparse: false };
+        let indexes = vec![Arc::new(IndexSpec::new(config, Extractor::Fields))];
+        let spec = Arc::new(CollectionSpec { indexes, ..CollectionSpec::plain("a.json") });
+        let fs = SimFs::new();
+        fs.make_dirs("/database");
+        let open = |fs: &SimFs| {
+            let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+            Database::open(fs.handle(), Path::new("/database"), options).expect("opens")
+        };
+        let database = open(&fs);
+        let (to, text) = (Arc::clone(&spec), format!("{{\"id\":1,\"a\":\"{}\"}}", "x".repeat(1 << 20)));
+        database.write(Durability::Os, move |tx| tx.put(&to, 1.into(), text.into_bytes())).expect("written");
+        database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
+        drop(database);
+        let (fs, cancel) = (fs.process(), Cancel::default());
+        let database = open(&fs);
+        let own = cancel.clone();
+        let reads = |call: &Call| matches!(call, Call::Read { .. }) && call.name() == "a.json";
+        fs.before(reads, move || assert!(own.cancel()));
+        let options = ReadOptions { cached: false, lock_timeout: Duration::from_secs(5) };
+        let found = cancel.scope(|| database.query(&spec, options, |all| all.documents().len()));
+        assert_eq!(found.map_err(|error| error.code()), Err("ABORTED"));
+        assert_eq!(database.query(&spec, options, |all| all.documents().len()).expect("readable"), 1);
+    }
 }
