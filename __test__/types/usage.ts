@@ -243,7 +243,8 @@ export async function projects() {
   assertType<Equal<'content' extends keyof (typeof light)[number] ? true : false, false>>()
   const second = await files.createVersion(created.id, 'two', { summary: 'second' })
   const one: ProjectFile | null = await files.getVersion(second.id, 1)
-  return { updated, recent, dated, gone, one }
+  const owner: number = files.projectId
+  return { updated, recent, dated, gone, one, owner }
 }
 
 // The calls of the server.
