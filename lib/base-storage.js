@@ -14,7 +14,7 @@ const { entityMembers, writeEntities } = require('./entity-maps.js')
 const { checkNoPromise, copyOf, keyOf, mapOf } = require('./entries.js')
 const { EntityRules } = require('./entity-rules.js')
 const { closed, invalid, wrongType } = require('./errors.js')
-const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText } = require('./index-keys.js')
+const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText, rangeTexts } = require('./index-keys.js')
 const { iterate, iterationOf } = require('./iteration.js')
 const { withKeyLock } = require('./key-lock.js')
 const { listOf } = require('./lists.js')
@@ -220,20 +220,21 @@ class BaseStorage {
   }
 
   async findBy(index, key, options) {
+    this[ensureOpen]()
     return await this.#find(BY_KEY, index, options, keyText(key, 'the key'))
   }
 
   async findRange(index, start, end, inclusive = true, options) {
-    if (typeof inclusive !== 'boolean') throw invalid(`inclusive must be a boolean, got ${describe(inclusive)}`)
-    return await this.#find(BY_RANGE, index, options, keyText(start, 'the start'), keyText(end, 'the end'), inclusive)
+    this[ensureOpen]()
+    return await this.#find(BY_RANGE, index, options, ...rangeTexts(start, end, inclusive))
   }
 
   async searchBy(index, query, options) {
+    this[ensureOpen]()
     return await this.#find(BY_WORDS, index, options, textOf(query, 'the query'))
   }
 
   async #find(kind, index, options, start, end = 'null', inclusive = true) {
-    this[ensureOpen]()
     const signal = signalOption(options)
     throwIfAborted(signal)
     const name = indexName(index)
@@ -316,10 +317,7 @@ class BaseStorage {
   }
 
   invalidateCache(key) {
-    if (key === undefined) {
-      this.#forgetAll()
-      return
-    }
+    if (key === undefined) return this.#forgetAll()
     this[documents].forget(keyOf(key))
     forgetDocument(this[objects], keyOf(key))
   }

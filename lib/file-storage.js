@@ -189,14 +189,17 @@ class ProjectFileStorage extends EntityStorage {
   }
 
   async getVersions(originalFileId, options) {
+    this[ensureOpen]()
     return await this.#versions(originalFileId, undefined, options)
   }
 
   async getVersion(originalFileId, version, options) {
+    this[ensureOpen]()
     return (await this.#versions(originalFileId, versionOf(version), options))[0] ?? null
   }
 
   async getLatestVersion(originalFileId, options) {
+    this[ensureOpen]()
     return (await this.#versions(originalFileId, LATEST, options))[0] ?? null
   }
 
@@ -209,7 +212,6 @@ class ProjectFileStorage extends EntityStorage {
   }
 
   async #versions(originalFileId, version, options) {
-    this[ensureOpen]()
     const signal = signalOption(options)
     const id = idOf(originalFileId)
     return valueOf(await this[read]((ticket) => this[entities].versions(ticket, id, version), signal, 'versions'))
