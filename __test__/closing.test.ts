@@ -293,6 +293,11 @@ describe('a file storage', () => {
     await Promise.all([earlier, closing])
   }))
 
+  test('touches no file if nothing was called before it is closed', withDirectory(async ({ base, open }) => {
+    await open().getFileStorage(1).close()
+    assert.deepEqual(await readdir(base), [])
+  }))
+
   test('may be closed after its project storage', withDirectory(async ({ open }) => {
     const storage = open()
     const files = storage.getFileStorage((await storage.create({ name: 'a', path: '/a' })).id)

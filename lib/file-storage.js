@@ -229,6 +229,8 @@ class ProjectFileStorage extends EntityStorage {
 
   /** Brings only the files up to date, since the database belongs to the parent. */
   async [finish]() {
+    // Nothing is open that might have changed them.
+    if (this[documents].engine() === null) return
     await call((ticket) => this[documents].checkpoint(ticket)).catch((error) => {
       if (error.code !== 'CLOSED') throw error
     })
