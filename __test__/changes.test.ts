@@ -247,6 +247,27 @@ test('a listener that modifies its event does not affect the other listeners', w
   assert.deepEqual(told, [change, change])
 }))
 
+test('a listener that could not be added is not told of changes', withDirectory(async ({ base }) => {
+  let path: string | undefined
+  class Placed extends Things {
+    protected override getIndexPath() {
+      return path ?? super.getIndexPath()
+    }
+  }
+  const things = new Placed({ basePath: base })
+  const heard: string[] = []
+  path = '\0'
+  assert.throws(() => things.on('change', () => void heard.push('refused')), { code: 'INVALID_ARGUMENT' })
+  path = undefined
+  things.on('change', () => void heard.push('added'))
+  await alive(async () => {
+    await things.create({ name: 'a' })
+    await until('one to be told', () => heard.length > 0)
+  })
+  assert.deepEqual(heard, ['added'])
+  await things.close()
+}))
+
 test('an edit by hand gives a reset of its collection', withThings(async (things, base) => {
   await things.create({ name: 'a' })
   await new Things({ basePath: base }).close()

@@ -194,11 +194,11 @@ class Listeners {
 
   add(event, listener) {
     check(event, listener)
-    this.#listeners.add(listener)
     if (this.#changes === undefined) {
       this.#changes = this.#open()
       this.#deliver(this.#changes)
     }
+    this.#listeners.add(listener)
   }
 
   remove(event, listener) {
