@@ -6,7 +6,7 @@ const { Port } = require('./native.js')
 const { Pieces } = require('./answers.js')
 const { aborted, throwIfAborted, whenAborted } = require('./abort.js')
 const { channels, publish, warn } = require('./diagnostics.js')
-const { errorFrom, StorageError } = require('./errors.js')
+const { errorFrom, retraced } = require('./errors.js')
 const { outside } = require('./outside.js')
 const { setImmediate } = require('./timers.js')
 
@@ -178,8 +178,7 @@ async function call(start, options) {
   try {
     return await begun(start, options)
   } catch (error) {
-    if (error instanceof StorageError) Error.captureStackTrace(error, call)
-    throw error
+    throw retraced(error, call)
   }
 }
 

@@ -9,7 +9,7 @@ const { asyncDispose } = require('./async-dispose.js')
 const { optionsOf } = require('./call-options.js')
 const { listen, port, silence } = require('./calls.js')
 const { warn } = require('./diagnostics.js')
-const { errorFrom, invalid } = require('./errors.js')
+const { errorFrom, invalid, retraced } = require('./errors.js')
 
 const SCOPES = new Set(['collection', 'database'])
 
@@ -40,7 +40,11 @@ class Changes {
   }
 
   async next() {
-    return this.#listening.next(this)
+    try {
+      return await this.#listening.next(this)
+    } catch (error) {
+      throw retraced(error, this.next)
+    }
   }
 
   async return() {
