@@ -104,7 +104,7 @@ class BaseStorage {
     const given = copyOf(data, 'an entity')
     throwIfAborted(signal)
     return await this[writes].perform(typeof given.id === 'string' ? given.id : undefined, (place, earlier) => {
-      return this.#rules.insert(given, async (...entity) => {
+      return this.#rules.insert(given, signal, async (...entity) => {
         await unlessAborted(signal, earlier)
         const start = (ticket) => this[documents].insert(ticket, ...entity)
         await place.begin(signal, () => this[write](start, signal, 'create', 1, entity[1], { within: place }))
@@ -151,7 +151,7 @@ class BaseStorage {
         throwIfAborted(signal)
         const before = await this.#read(key, signal)
         if (before === null) return null
-        const text = await this.#rules.patched(JSON.parse(before), given)
+        const text = await this.#rules.patched(JSON.parse(before), given, signal)
         const start = (ticket) => this[documents].replace(ticket, key, before, text)
         const replaced = await place.begin(signal, () => this[write](start, signal, 'update', 1, text, { within: place }))
         // Another writer has changed the document since. To keep that change, the patch is applied to the new state.
@@ -186,7 +186,7 @@ class BaseStorage {
 
   async deleteAll(options) {
     this[ensureOpen]()
-    await this.#writeMap('deleteAll', () => ({}), signalOption(options))
+    await this.#writeMap('deleteAll', async () => ({}), signalOption(options))
   }
 
   async readAll(options) {
@@ -205,7 +205,7 @@ class BaseStorage {
   #writeMap(operation, given, signal) {
     throwIfAborted(signal)
     return this[writes].perform(ALL, async (place, earlier) => {
-      const members = entityMembers(await given())
+      const members = entityMembers(await unlessAborted(signal, given()))
       await unlessAborted(signal, earlier)
       // The write may have to start over, so the writes behind it wait until it is answered.
       await place.enter(signal)
@@ -285,7 +285,7 @@ class BaseStorage {
   }
 
   #changes(options) {
-    return new Changes(options, this[documents], (start) => this[read](start, undefined, 'changes'), this[feeds])
+    return new Changes(options, this[documents], (start, signal) => this[read](start, signal, 'changes'), this[feeds])
   }
 
   async sequence() {

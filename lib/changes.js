@@ -31,7 +31,7 @@ class Changes {
 
   /**
    * @param documents the native collection
-   * @param read starts a native call
+   * @param read starts a native call, which a signal aborts
    * @param feeds the open feeds of the storage, which end with it
    */
   constructor(options, documents, read, feeds) {
@@ -71,6 +71,8 @@ class Listening {
   #channel
   #open
   #opened
+  /** Ends the opening with the feed. It may have to wait for locks or for a schema. */
+  #abandon = new AbortController()
   /** The sequence number of the last change that native code returned, or of the change after which the feed began. */
   #last
   /** Detaches the signal. */
@@ -96,7 +98,7 @@ class Listening {
     this.#open = async () => {
       const open = (ticket) => this.#native.open(ticket, port(), documents, everything, this.#last, this.#channel)
       try {
-        this.#last = JSON.parse(await read(open))
+        this.#last = JSON.parse(await read(open, this.#abandon.signal))
       } catch (error) {
         this.#fail(error)
       }
@@ -155,6 +157,8 @@ class Listening {
     this.#unheard()
     silence(this.#channel)
     this.#native.close()
+    // The stack of a default reason would hold the feed, which is then never collected: see `dropped`.
+    this.#abandon.abort('the feed has ended')
     this.#feeds.delete(this)
     this.#wake()
   }

@@ -2,6 +2,7 @@
 
 // The rules for the entities of a caller's storage: what creating and patching fill in, and the path that belongs to each.
 
+const { unlessAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { entry } = require('./entries.js')
 const { idToInsert } = require('./new-id.js')
@@ -20,15 +21,15 @@ class EntityRules {
     this.#documents = documents
   }
 
-  /** Fills in what an entity lacks and inserts it under a free id. */
-  async insert(given, insert) {
+  /** Fills in what an entity lacks and inserts it under a free id. A signal ends the waiting for the schema. */
+  async insert(given, signal, insert) {
     const type = this.#storage.constructor
     const own = type.newId !== undefined || typeof given.id === 'string'
     for (;;) {
       const { id, claim } = own ? { id: given.id ?? type.newId(), claim: false } : idToInsert(this.#documents())
       const now = Date.now()
       const complete = { ...given, id, created: now, updated: now }
-      const { key, text } = entry(own ? await validated(this.#schema, complete) : await this.#withNewId(complete), id)
+      const { key, text } = entry(own ? await this.#validated(complete, signal) : await this.#withNewId(complete, signal), id)
       // Only an id of the caller's own may have been used before.
       const belongings = own ? (this.ownPath(id) ?? undefined) : undefined
       try {
@@ -42,9 +43,9 @@ class EntityRules {
   }
 
   /** Returns what the schema makes of an entity whose id was generated. If it rejects that id, the error says what to do. */
-  async #withNewId(entity) {
+  async #withNewId(entity, signal) {
     try {
-      return await validated(this.#schema, entity)
+      return await this.#validated(entity, signal)
     } catch (error) {
       if (!Array.isArray(error?.issues) || !error.issues.some((issue) => issue?.path?.[0] === 'id')) throw error
       const advice = 'pass one, or give the class of the storage a static newId() that returns one'
@@ -53,11 +54,15 @@ class EntityRules {
     }
   }
 
-  /** Returns the text of an entity with a patch applied. */
-  async patched(current, given) {
+  /** Returns the text of an entity with a patch applied. A signal ends the waiting for the schema. */
+  async patched(current, given, signal) {
     const updated = Math.max(Date.now(), Number(current.updated) || 0)
     const merged = { ...current, ...given, id: current.id, created: current.created, updated }
-    return entry(await validated(this.#schema, merged), current.id).text
+    return entry(await this.#validated(merged, signal), current.id).text
+  }
+
+  async #validated(entity, signal) {
+    return await unlessAborted(signal, validated(this.#schema, entity))
   }
 
   /** Returns the path that belongs to an entity, relative to the database. */
