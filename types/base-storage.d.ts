@@ -90,7 +90,7 @@ export abstract class BaseStorage<
   static indexes?: readonly IndexConfig[]
 
   /** The options in force, with defaults filled in. */
-  protected readonly options: ResolvedStorageOptions
+  readonly options: ResolvedStorageOptions
   /** Absolute path of the directory under which `dataDir` lies. */
   protected basePath: string
   /** The database's directory, relative to `basePath`. */

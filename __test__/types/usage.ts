@@ -244,7 +244,8 @@ export async function projects() {
   const second = await files.createVersion(created.id, 'two', { summary: 'second' })
   const one: ProjectFile | null = await files.getVersion(second.id, 1)
   const owner: number = files.projectId
-  return { updated, recent, dated, gone, one, owner }
+  const patience: number = storage.options.lockTimeout + files.options.lockTimeout
+  return { updated, recent, dated, gone, one, owner, patience }
 }
 
 // The calls of the server.
