@@ -32,7 +32,7 @@ function collectGarbage() {
   runInNewContext('gc')()
 }
 
-const next = async (changes: Changes<number>): Promise<Change<number>> => (await changes.next()).value!
+const next = async <Id>(changes: Changes<Id>): Promise<Change<Id>> => (await changes.next()).value!
 
 test('each batch is reported once, in order', withThings(async (things) => {
   const changes = things.changes()

@@ -186,9 +186,10 @@ export abstract class BaseStorage<
    * Returns the changes of the entities, whoever makes them. Changes by other processes usually arrive within 50 ms.
    * Waiting for changes does not keep the process alive. A consumer that falls 10,000 changes or 4 MiB of ids behind gets
    * one reset instead. The iterator ends with `return()`, which leaving a loop calls, when the storage closes, and once it
-   * is dropped and garbage-collected.
+   * is dropped and garbage-collected. The ids in a feed of the whole database are those of any of its collections.
    */
-  changes(options?: ChangesOptions): Changes<TEntity['id']>
+  changes(options?: ChangesOptions & { scope?: 'collection' | undefined }): Changes<TEntity['id']>
+  changes(options?: ChangesOptions): Changes
   /** The sequence number of the database's last batch. Pass it to {@link changes} to start from there later. */
   sequence(): Promise<number>
   /**
