@@ -190,7 +190,9 @@ test('calls of an IndexManager after close are refused while close waits for ear
     () => indexes.verify(),
     () => indexes.repair(),
   ]) {
-    assert.equal((await caught(call())).code, 'CLOSED', String(call))
+    const { code, message } = await caught(call())
+    assert.equal(code, 'CLOSED', String(call))
+    assert.match(message, /this manager is closed/)
   }
   await Promise.all([pending, closing])
 }))

@@ -194,7 +194,7 @@ class IndexManager {
   }
 
   #ensureOpen() {
-    if (this.#closing) throw closed()
+    if (this.#closing) throw closed('manager')
   }
 }
 
