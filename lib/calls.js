@@ -45,6 +45,8 @@ function settle() {
     // It is unknown whose answers these were, so all waiting calls fail.
     for (const ticket of [...waiting.keys()]) ended(ticket).reject(error)
     releaseIfIdle()
+    // Messages may wait behind a piece of an answer, and nothing else wakes this thread up for them.
+    rest()
     return
   }
   for (let at = 0; at < messages.length; at += 3) {
@@ -106,7 +108,7 @@ function ended(ticket) {
   return promise
 }
 
-/** Lets the event loop turn before the next piece of a long answer is taken. */
+/** Lets the event loop turn before more messages, such as the next piece of a long answer, are taken. */
 function rest() {
   resting = true
   setImmediate(() => {
