@@ -32,6 +32,12 @@ function collectGarbage() {
   runInNewContext('gc')()
 }
 
+const mostAreCollected = (references: WeakRef<object>[]) =>
+  until('most of them to be gone', () => {
+    collectGarbage()
+    return references.filter((reference) => reference.deref() !== undefined).length <= 5
+  })
+
 const next = async <Id>(changes: Changes<Id>): Promise<Change<Id>> => (await changes.next()).value!
 
 test('each batch is reported once, in order', withThings(async (things) => {
@@ -415,11 +421,24 @@ test('a feed that has ended is held neither by its storage nor by the parent of 
     await files.changes({ signal }).return()
     return new WeakRef(signal)
   }
-  const references = await Promise.all(Array.from({ length: 20 }, ended))
-  await until('most of them to be gone', () => {
-    collectGarbage()
-    return references.filter((reference) => reference.deref() !== undefined).length <= 5
-  })
+  await mostAreCollected(await Promise.all(Array.from({ length: 20 }, ended)))
+}))
+
+test('a feed whose error nobody takes does not hold what aborted it', withThings(async (things) => {
+  class Connection {
+    controller = new AbortController()
+    changes = things.changes({ signal: this.controller.signal })
+
+    stop() {
+      this.controller.abort(new Error('enough'))
+    }
+  }
+  const stopped = () => {
+    const connection = new Connection()
+    connection.stop()
+    return new WeakRef(connection)
+  }
+  await mostAreCollected(Array.from({ length: 20 }, stopped))
 }))
 
 test('listening does not keep the process alive', withDirectory(async ({ base }) => {

@@ -36,7 +36,7 @@ class Changes {
    */
   constructor(options, documents, read, feeds) {
     this.#listening = new Listening(options, documents, read, feeds)
-    dropped.register(this, this.#listening)
+    dropped.register(this, this.#listening, this.#listening)
   }
 
   async next() {
@@ -157,8 +157,9 @@ class Listening {
     this.#unheard()
     silence(this.#channel)
     this.#native.close()
-    // The stack of a default reason would hold the feed, which is then never collected: see `dropped`.
-    this.#abandon.abort('the feed has ended')
+    this.#abandon.abort()
+    // What ended the listening may lead back to the feed, such as the stack of an error.
+    dropped.unregister(this)
     this.#feeds.delete(this)
     this.#wake()
   }
