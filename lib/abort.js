@@ -21,7 +21,17 @@ function signalOption(options) {
 }
 
 function aborted(signal) {
-  return refusal('ABORTED', 'the call was aborted', { cause: signal.reason, reason: signal.reason })
+  const reason = reasonOf(signal)
+  return refusal('ABORTED', 'the call was aborted', { cause: reason, reason })
+}
+
+/** Returns the reason of a signal. The signal may not be the runtime's own: what it throws is then the reason. */
+function reasonOf(signal) {
+  try {
+    return signal.reason
+  } catch (error) {
+    return error
+  }
 }
 
 function throwIfAborted(signal) {
