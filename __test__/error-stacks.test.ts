@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { MigrationManager, ProjectStorageV2, StorageError } from '../index.js'
 import type { IndexManager, Project } from '../index.js'
@@ -137,6 +139,11 @@ describe('the stack of an error shows the caller of', () => {
     await showsCaller(() => things.transaction(never))
     await showsCaller(() => withLock('key', () => withLock('key', never)))
     await things.close()
+    await writeFile(join(base, 'edited.json'), '{"1":{"id":1}}')
+    const schema = { '~standard': { version: 1, vendor: 'test', validate: never } }
+    const edited = new Things({ basePath: base, file: 'edited.json', schema, lockTimeout: 20 })
+    await showsCaller(() => edited.list())
+    await edited.close()
   }))
 
   test('a step inside a transaction callback', withProject(async (storage) => {
