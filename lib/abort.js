@@ -79,11 +79,11 @@ function unlessAborted(signal, promise, onAbort = () => {}) {
 }
 
 async function raced(signal, promise, onAbort) {
-  let given
+  let ours
   try {
     return await new Promise((resolve, reject) => {
       const giveUp = () => {
-        reject((given = aborted(signal)))
+        reject((ours = aborted(signal)))
         onAbort()
       }
       let forget
@@ -93,7 +93,7 @@ async function raced(signal, promise, onAbort) {
       forget = whenAborted(signal, giveUp)
     })
   } catch (error) {
-    throw error === given ? retraced(error, raced) : error
+    throw error === ours ? retraced(error, raced) : error
   }
 }
 

@@ -214,7 +214,7 @@ async function once(run, storage, work, signal, timeout, end, hooks) {
 
 /** Resolves with what the callback returns once its steps are done, unless the time is up or the signal is aborted first. */
 async function inTime(work, run, signal, timeout, end) {
-  let given
+  let ours
   const settled = new Promise((resolve, reject) => {
     // Once it is given up, a callback that never ends keeps neither the timer nor the process alive.
     const settle = () => {
@@ -224,7 +224,7 @@ async function inTime(work, run, signal, timeout, end) {
     const giveUp = (error) => {
       settle()
       run.end()
-      reject((given = error))
+      reject((ours = error))
     }
     const late = () => giveUp(tooLate(timeout))
     const timer = setTimeout(late, Math.min(Math.max(end - now(), 0), LONGEST))
@@ -234,7 +234,7 @@ async function inTime(work, run, signal, timeout, end) {
   try {
     return await settled
   } catch (error) {
-    throw error === given ? retraced(error, inTime) : error
+    throw error === ours ? retraced(error, inTime) : error
   }
 }
 
