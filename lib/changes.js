@@ -2,6 +2,7 @@
 
 // The change feed of a storage: as an async iterator, and as events.
 
+const { AsyncResource } = require('node:async_hooks')
 const { NativeChanges } = require('./native.js')
 const { aborted, signalOf, throwIfAborted, whenAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
@@ -10,6 +11,7 @@ const { optionsOf } = require('./call-options.js')
 const { listen, port, silence } = require('./calls.js')
 const { warn } = require('./diagnostics.js')
 const { errorFrom, invalid, retraced } = require('./errors.js')
+const { outside } = require('./outside.js')
 
 const SCOPES = new Set(['collection', 'database'])
 
@@ -43,7 +45,7 @@ class Changes {
     try {
       return await this.#listening.next(this)
     } catch (error) {
-      throw retraced(error, this.next)
+      throw retraced(error, Changes.prototype.next)
     }
   }
 
@@ -192,7 +194,8 @@ class Feeds {
 
 /** The event listeners of one storage. They share one feed, which is open for as long as there are any. */
 class Listeners {
-  #listeners = new Set()
+  /** Each listener, and what calls it in the context of `AsyncLocalStorage` in which it was added. */
+  #listeners = new Map()
   #changes
   #open
 
@@ -205,9 +208,9 @@ class Listeners {
     check(event, listener)
     if (this.#changes === undefined) {
       this.#changes = this.#open()
-      this.#deliver(this.#changes)
+      outside(() => this.#deliver(this.#changes))
     }
-    this.#listeners.add(listener)
+    if (!this.#listeners.has(listener)) this.#listeners.set(listener, AsyncResource.bind(listener))
   }
 
   remove(event, listener) {
@@ -224,7 +227,7 @@ class Listeners {
   async #deliver(changes) {
     try {
       for await (const change of changes) {
-        const listeners = [...this.#listeners]
+        const listeners = [...this.#listeners.values()]
         const last = listeners.pop()
         // Each listener gets an event of its own, so that none sees what another does to it.
         for (const listener of listeners) this.#tell(listener, copyOf(change))

@@ -193,8 +193,8 @@ export abstract class BaseStorage<
   /** The sequence number of the database's last batch. Pass it to {@link changes} to start from there later. */
   sequence(): Promise<number>
   /**
-   * Calls `listener` for each change from now on, until {@link off} or {@link close}. Its return value is not awaited; if
-   * it throws or rejects, the warning `LISTENER_FAILED` is emitted.
+   * Calls `listener` for each change from now on, until {@link off} or {@link close}, in the context of `AsyncLocalStorage`
+   * of this call. Its return value is not awaited; if it throws or rejects, the warning `LISTENER_FAILED` is emitted.
    */
   on(event: 'change', listener: (change: Change<TEntity['id']>) => void): this
   off(event: 'change', listener: (change: Change<TEntity['id']>) => void): this
