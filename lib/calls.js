@@ -2,6 +2,7 @@
 
 // Calls that leave the JavaScript thread: each promise has a ticket, and native code answers by ticket.
 
+const { AsyncResource } = require('node:async_hooks')
 const { Port } = require('./native.js')
 const { Pieces } = require('./answers.js')
 const { aborted, throwIfAborted, whenAborted } = require('./abort.js')
@@ -170,7 +171,7 @@ function endWith(signal, ticket) {
 /**
  * Starts a call and resolves with its answer, which `valueOf` turns into a value. The process stays alive until then.
  * `progress(done, total)` is called from time to time if native code reports progress, and `delayed(sentence)` once if the
- * call waits long for other processes; neither may throw. A `signal` aborts the call.
+ * call waits long for other processes, both in the caller's context; neither may throw. A `signal` aborts the call.
  *
  * Answers arrive in a turn of the event loop that has no trace of the caller. Since the promise is awaited here, the stack
  * of an error leads back to the caller, provided that every function in between awaits it too: a function that returns the
@@ -184,6 +185,9 @@ async function call(start, options) {
   }
 }
 
+/** Returns a function that calls this one, if it is one, in the present context of `AsyncLocalStorage`. */
+const inContext = (callback) => callback && AsyncResource.bind(callback)
+
 function begun(start, { progress, delayed, signal } = {}) {
   return new Promise((resolve, reject) => {
     throwIfAborted(signal)
@@ -193,7 +197,7 @@ function begun(start, { progress, delayed, signal } = {}) {
     const own = port()
     const forget = signal && endWith(signal, ticket)
     if (waiting.size === 0) own.hold()
-    waiting.set(ticket, { resolve, reject, progress, delayed, forget, pieces: undefined })
+    waiting.set(ticket, { resolve, reject, progress: inContext(progress), delayed: inContext(delayed), forget, pieces: undefined })
     try {
       start(ticket)
     } catch (error) {
