@@ -306,6 +306,47 @@ describe('aborting ends the wait', () => {
     assert.equal(judged(), 2)
   }))
 
+  test('for the opening of a feed, as closing does', withForeignFile(async (things, judged, judge) => {
+    const controller = new AbortController()
+    const feeds = [things.changes({ signal: controller.signal }), things.changes(), things.changes()] as const
+    const [aborted, returned, closed] = feeds.map((feed) => feed.next())
+    await until('the schema', () => judged() > 0)
+    controller.abort(reason)
+    isAborted('changes', await caught(aborted!))
+    await feeds[1].return()
+    assert.equal((await returned!).done, true)
+    await things.close()
+    assert.equal((await closed!).done, true)
+    judge()
+  }))
+
+  test('for a schema that never answers, so that later writes and close() go on', withDirectory(async ({ base }) => {
+    let answers = true
+    const schema = {
+      '~standard': {
+        version: 1,
+        vendor: 'test',
+        validate: (value: unknown) => (answers ? thingSchema['~standard'].validate(value) : new Promise(() => {})),
+      },
+    }
+    const things = new Things({ basePath: base, schema, mapSchema: schema })
+    const { id } = await things.create({ name: 'before' })
+    answers = false
+    const controller = new AbortController()
+    const { create, update, writeAll } = writesOfThings(things, id)
+    const waiting = Object.entries({ create, update, writeAll }).map(async ([name, call]) => {
+      return [name, await caught(call!({ signal: controller.signal }))] as const
+    })
+    await new Promise(setImmediate)
+    answers = true
+    const later = things.update(id, { size: 9 })
+    controller.abort(reason)
+    for (const [name, error] of await Promise.all(waiting)) isAborted(name, error)
+    await later
+    assert.deepEqual((await things.list()).map(({ name, size }) => [name, size]), [['before', 9]])
+    await things.close()
+  }))
+
   test('for a transaction to commit after conflicts', withThings(async (things) => {
     const { id } = await things.create({ name: 'a', size: 0 })
     const controller = new AbortController()

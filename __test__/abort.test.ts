@@ -293,6 +293,25 @@ test('a signal whose removeEventListener throws does not fail the call', withDir
   await things.close()
 }))
 
+test('a signal whose reason cannot be read ends the call all the same', withDirectory(async ({ base }) => {
+  const things = new Things({ basePath: base })
+  let abort = () => {}
+  const unreadable = new Error('no reason')
+  const signal: any = {
+    aborted: false,
+    get reason() { throw unreadable },
+    addEventListener(_: string, listener: () => void) { abort = listener },
+    removeEventListener() {},
+  }
+  const waiting = caught(things.query({ signal }))
+  try {
+    abort()
+  } catch {}
+  const error: any = await waiting
+  assert.deepEqual([error.code, error.reason], ['ABORTED', unreadable])
+  await things.close()
+}))
+
 for (const what of ['an aborted call', 'a file that was validated', 'a validation that no call waits for', 'a write that waited for another'] as const) {
   test(`${what} does not keep the process alive`, withDirectory(async ({ base }) => {
     await mkdir(join(base, 'data'))

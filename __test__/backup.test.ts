@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { mkdirSync, rmSync } from 'node:fs'
 import { appendFile, mkdir, readFile, readdir, rm, symlink, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -101,6 +102,14 @@ describe('a backup', () => {
     for (const include of [['../x'], ['/etc/passwd'], ['a/../../x'], ['']]) {
       assert.equal((await caught(manage({ include }).backup())).code, 'INVALID_ARGUMENT', include[0])
     }
+  }))
+
+  test('reports its progress in the context of AsyncLocalStorage of the call', withData(async ({ manage }) => {
+    const contexts = new AsyncLocalStorage<string>()
+    const seen = new Set<unknown>()
+    const onProgress = () => void seen.add(contexts.getStore())
+    await contexts.run('of the call', () => manage().backup('told', { onProgress }))
+    assert.deepEqual([...seen], ['of the call'])
   }))
 
   test('reports its progress, and stops with the error that the callback throws', withData(async ({ base, manage }) => {

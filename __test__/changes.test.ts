@@ -32,7 +32,13 @@ function collectGarbage() {
   runInNewContext('gc')()
 }
 
-const next = async (changes: Changes<number>): Promise<Change<number>> => (await changes.next()).value!
+const mostAreCollected = (references: WeakRef<object>[]) =>
+  until('most of them to be gone', () => {
+    collectGarbage()
+    return references.filter((reference) => reference.deref() !== undefined).length <= 5
+  })
+
+const next = async <Id>(changes: Changes<Id>): Promise<Change<Id>> => (await changes.next()).value!
 
 test('each batch is reported once, in order', withThings(async (things) => {
   const changes = things.changes()
@@ -247,6 +253,27 @@ test('a listener that modifies its event does not affect the other listeners', w
   assert.deepEqual(told, [change, change])
 }))
 
+test('a listener that could not be added is not told of changes', withDirectory(async ({ base }) => {
+  let path: string | undefined
+  class Placed extends Things {
+    protected override getIndexPath() {
+      return path ?? super.getIndexPath()
+    }
+  }
+  const things = new Placed({ basePath: base })
+  const heard: string[] = []
+  path = '\0'
+  assert.throws(() => things.on('change', () => void heard.push('refused')), { code: 'INVALID_ARGUMENT' })
+  path = undefined
+  things.on('change', () => void heard.push('added'))
+  await alive(async () => {
+    await things.create({ name: 'a' })
+    await until('one to be told', () => heard.length > 0)
+  })
+  assert.deepEqual(heard, ['added'])
+  await things.close()
+}))
+
 test('an edit by hand gives a reset of its collection', withThings(async (things, base) => {
   await things.create({ name: 'a' })
   await new Things({ basePath: base }).close()
@@ -394,11 +421,24 @@ test('a feed that has ended is held neither by its storage nor by the parent of 
     await files.changes({ signal }).return()
     return new WeakRef(signal)
   }
-  const references = await Promise.all(Array.from({ length: 20 }, ended))
-  await until('most of them to be gone', () => {
-    collectGarbage()
-    return references.filter((reference) => reference.deref() !== undefined).length <= 5
-  })
+  await mostAreCollected(await Promise.all(Array.from({ length: 20 }, ended)))
+}))
+
+test('a feed whose error nobody takes does not hold what aborted it', withThings(async (things) => {
+  class Connection {
+    controller = new AbortController()
+    changes = things.changes({ signal: this.controller.signal })
+
+    stop() {
+      this.controller.abort(new Error('enough'))
+    }
+  }
+  const stopped = () => {
+    const connection = new Connection()
+    connection.stop()
+    return new WeakRef(connection)
+  }
+  await mostAreCollected(Array.from({ length: 20 }, stopped))
 }))
 
 test('listening does not keep the process alive', withDirectory(async ({ base }) => {

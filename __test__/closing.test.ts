@@ -190,7 +190,9 @@ test('calls of an IndexManager after close are refused while close waits for ear
     () => indexes.verify(),
     () => indexes.repair(),
   ]) {
-    assert.equal((await caught(call())).code, 'CLOSED', String(call))
+    const { code, message } = await caught(call())
+    assert.equal(code, 'CLOSED', String(call))
+    assert.match(message, /this manager is closed/)
   }
   await Promise.all([pending, closing])
 }))
@@ -291,6 +293,11 @@ describe('a file storage', () => {
     const closing = storage.close()
     assert.equal((await caught(files.create(fileInput('a')))).code, 'CLOSED')
     await Promise.all([earlier, closing])
+  }))
+
+  test('touches no file if nothing was called before it is closed', withDirectory(async ({ base, open }) => {
+    await open().getFileStorage(1).close()
+    assert.deepEqual(await readdir(base), [])
   }))
 
   test('may be closed after its project storage', withDirectory(async ({ open }) => {

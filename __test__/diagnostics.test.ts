@@ -316,6 +316,11 @@ test('a subscriber that throws does not fail the call', withDirectory(async ({ b
   assert.deepEqual([code, lines], [0, ['created', 'read', 'thrown 2']], stderr)
 }))
 
+test('a replaced emitWarning that throws keeps no call from its answer', withDirectory(async ({ base }) => {
+  const { code, lines, stderr } = await runChild('refused-warnings.mjs', [base])
+  assert.deepEqual([code, lines.sort()], [0, ['edited', 'refused']], stderr)
+}))
+
 test('the time of an event follows a clock that is set while the process runs', withStorage(async (storage) => {
   const { now } = Date
   Date.now = () => now() + 3_600_000

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { MigrationManager, ProjectStorageV2, StorageError } from '../index.js'
 import type { IndexManager, Project } from '../index.js'
@@ -108,6 +110,40 @@ describe('the stack of an error shows the caller of', () => {
       controller.abort()
       await found
     })
+  }))
+
+  const never = () => new Promise<never>(() => {})
+
+  test('a call that is aborted while it waits for code of the caller', withDirectory(async ({ base }) => {
+    const schema = { '~standard': { version: 1, vendor: 'test', validate: never } }
+    const things = new Things({ basePath: base, schema })
+    const { withLock } = things.protectedCalls()
+    const waiting: Calls<AbortSignal> = {
+      create: (signal) => things.create({ name: 'a' }, { signal }),
+      transaction: (signal) => things.transaction(never, { signal }),
+      changes: (signal) => things.changes({ signal }).next(),
+      withLock: (signal) => withLock('key', () => withLock('key', never, { signal })),
+    }
+    for (const call of Object.values(waiting)) {
+      const controller = new AbortController()
+      // A call that is refused in the same turn has its caller on the stack anyway.
+      setTimeout(() => controller.abort(), 20)
+      await showsCaller(() => call(controller.signal))
+    }
+    await things.close()
+  }))
+
+  test('a call that waits for too long for code of the caller', withDirectory(async ({ base }) => {
+    const things = new Things({ basePath: base, lockTimeout: 20 })
+    const { withLock } = things.protectedCalls()
+    await showsCaller(() => things.transaction(never))
+    await showsCaller(() => withLock('key', () => withLock('key', never)))
+    await things.close()
+    await writeFile(join(base, 'edited.json'), '{"1":{"id":1}}')
+    const schema = { '~standard': { version: 1, vendor: 'test', validate: never } }
+    const edited = new Things({ basePath: base, file: 'edited.json', schema, lockTimeout: 20 })
+    await showsCaller(() => edited.list())
+    await edited.close()
   }))
 
   test('a step inside a transaction callback', withProject(async (storage) => {

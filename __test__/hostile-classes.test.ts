@@ -73,6 +73,9 @@ function methodsOf(subject: object): string[] {
   return [...names].sort()
 }
 
+/** Methods that return no promise and need no file. */
+const answersAtOnce = new Set(['clearCache', 'generateId', 'getCacheStats', 'invalidateCache', 'off'])
+
 const slow = new Set(['repair', 'verify', 'close'])
 
 for (const [name, { make, use }] of Object.entries(classes)) {
@@ -96,6 +99,18 @@ for (const [name, { make, use }] of Object.entries(classes)) {
       }
       await subject.close()
       assert.ok(calls > 1000, `${calls} calls`)
+    }))
+
+    test('that returns a promise rejects with CLOSED after close(), whatever its arguments', withDirectory(async ({ base }) => {
+      const subject = await make(base)
+      await subject.close()
+      for (const method of methodsOf(subject)) {
+        if (method === 'close' || answersAtOnce.has(method)) continue
+        for (const args of [[], [Symbol('a'), Symbol('b'), Symbol('c'), 5]]) {
+          const call = async () => subject[method](...args)
+          await assert.rejects(call, { code: 'CLOSED' }, `${method} with ${args.length} arguments`)
+        }
+      }
     }))
 
     test('fails on a receiver of another kind', withDirectory(async ({ base }) => {

@@ -1,6 +1,7 @@
 // Objects that storages hand out (scopes of transactions, feeds, iterations, streams), called with odd arguments, called out
 // of order, and cut off in the middle.
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
@@ -165,6 +166,19 @@ describe('feeds', () => {
       await assert.rejects(async () => changes.return.call(receiver), Error)
     }
     await changes.return()
+  }))
+
+  test('reach every listener in the context in which it was added', withStorage(async (storage) => {
+    const contexts = new AsyncLocalStorage<string>()
+    const heard: unknown[] = []
+    const listener = () => void heard.push(contexts.getStore())
+    for (const context of ['first', 'second']) contexts.run(context, () => storage.on('change', listener.bind(null)))
+    contexts.run('third', () => storage.on('change', listener))
+    storage.off('change', listener).on('change', listener)
+    contexts.run('fourth', () => storage.on('change', listener))
+    await storage.create(projectInput())
+    await until('all to be told', () => heard.length === 3)
+    assert.deepEqual(heard, ['first', 'second', undefined])
   }))
 
   test('reach every listener even if one throws, listens again or closes the storage', withDirectory(async ({ open }) => {

@@ -6,6 +6,7 @@ import { describe, test } from 'node:test'
 import { z } from 'zod'
 import { BaseStorage, type ProjectFile, type ProjectFileStorage, type StorageOptions } from '../index.js'
 import { fileInput, fileRecord, filesPath, projectInput, until, warm, withDirectory, withProject } from './support/index.js'
+import { Things } from './support/things.js'
 
 describe('a cached document', () => {
   test('is returned as a new object by each read', withProject(async (storage, project) => {
@@ -458,6 +459,22 @@ describe('a cached list', () => {
     await storage.close()
   }))
 })
+
+test('a property that other code adds to every object is in no document', withDirectory(async ({ base }) => {
+  const things = new Things({ basePath: base })
+  const { id } = await things.create({ name: 'a', parts: [{ of: { it: 1 } }] } as never)
+  const found: unknown[] = []
+  const everywhere = Object.prototype as { added?: object }
+  everywhere.added = { to: ['every', 'object'] }
+  try {
+    for (let read = 0; read < 4; read += 1) found.push(await things.getById(id), ...(await things.list()))
+  } finally {
+    delete everywhere.added
+  }
+  const stored = await things.getById(id)
+  for (const one of found) assert.deepEqual(one, stored)
+  await things.close()
+}))
 
 test('changing what a read returned changes no later read, whichever of them keeps the object', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)

@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { runInNewContext } from 'node:vm'
 import { IndexManager } from '../index.js'
 import { caught, fileInput, projectInput, withDirectory, withProject, withStorage } from './support/index.js'
+import { Things } from './support/things.js'
 
 const other = <T>(code: string): T => runInNewContext(code)
 const TIME = 1_700_000_000_000
@@ -18,6 +19,18 @@ test('a Date of another realm is accepted as the time of an entity', withProject
 test('Dates of another realm are accepted as the ends of a range', withStorage(async (storage) => {
   await storage.create(projectInput())
   assert.equal((await storage.listByDateRange(date(), other('new Date(8e14)'))).length, 1)
+}))
+
+test('what a caller changes after the call is not stored, even in arrays and Dates of another realm', withDirectory(async ({ base }) => {
+  const things = new Things({ basePath: base })
+  const given = other<any>(`({ name: 'a', list: [{ of: [1] }], time: new Date(${TIME}) })`)
+  const created = things.create(given)
+  given.list[0].of.push(2)
+  given.list.push(3)
+  given.time.setTime(0)
+  const { list, time } = await created as any
+  assert.deepEqual([list, time], [[{ of: [1] }], new Date(TIME).toJSON()])
+  await things.close()
 }))
 
 test('Dates and patterns of another realm are accepted in a query', withStorage(async (storage) => {

@@ -31,7 +31,9 @@ describe('a new file', () => {
       lastSyncedAt: null,
       syncVersion: 0,
     })
-    assert.deepEqual(await storage.getFileStorage(project.id).getById(id), file)
+    const files = storage.getFileStorage(String(project.id))
+    assert.deepEqual(await files.getById(id), file)
+    assert.equal(files.projectId, project.id)
   }))
 
   test('has the last part of its path as its name, unless one is given', withProject(async (storage, project) => {

@@ -5,7 +5,7 @@
 const { describe } = require('./arguments.js')
 const { optionsOf } = require('./call-options.js')
 const { setTimeout } = require('./timers.js')
-const { invalid, refusal } = require('./errors.js')
+const { invalid, refusal, retraced } = require('./errors.js')
 
 /** Checks a signal that a caller passed; `undefined` stands for none. */
 function signalOf(signal) {
@@ -21,7 +21,17 @@ function signalOption(options) {
 }
 
 function aborted(signal) {
-  return refusal('ABORTED', 'the call was aborted', { cause: signal.reason, reason: signal.reason })
+  const reason = reasonOf(signal)
+  return refusal('ABORTED', 'the call was aborted', { cause: reason, reason })
+}
+
+/** Returns the reason of a signal. The signal may not be the runtime's own: what it throws is then the reason. */
+function reasonOf(signal) {
+  try {
+    return signal.reason
+  } catch (error) {
+    return error
+  }
 }
 
 function throwIfAborted(signal) {
@@ -65,18 +75,26 @@ function listenTo(signal) {
 
 /** Settles as `promise` does, unless the signal is aborted first; the outcome of the promise is then ignored. */
 function unlessAborted(signal, promise, onAbort = () => {}) {
-  if (signal === undefined) return promise
-  return new Promise((resolve, reject) => {
-    const giveUp = () => {
-      reject(aborted(signal))
-      onAbort()
-    }
-    let forget
-    // Attached first, because the promise may still reject after it has been given up.
-    promise.then(resolve, reject).finally(() => forget?.())
-    if (signal.aborted) return giveUp()
-    forget = whenAborted(signal, giveUp)
-  })
+  return signal === undefined ? promise : raced(signal, promise, onAbort)
+}
+
+async function raced(signal, promise, onAbort) {
+  let ours
+  try {
+    return await new Promise((resolve, reject) => {
+      const giveUp = () => {
+        reject((ours = aborted(signal)))
+        onAbort()
+      }
+      let forget
+      // Attached first, because the promise may still reject after it has been given up.
+      promise.then(resolve, reject).finally(() => forget?.())
+      if (signal.aborted) return giveUp()
+      forget = whenAborted(signal, giveUp)
+    })
+  } catch (error) {
+    throw error === ours ? retraced(error, raced) : error
+  }
 }
 
 /** Resolves after a short pause; rejects if the signal is aborted first. */

@@ -6,7 +6,7 @@ const { unlessAborted } = require('./abort.js')
 const { valueOf } = require('./answers.js')
 const { call } = require('./calls.js')
 const { concurrently } = require('./concurrently.js')
-const { refusal } = require('./errors.js')
+const { refusal, retraced } = require('./errors.js')
 const { entry } = require('./entries.js')
 const { Records } = require('./records.js')
 const { checkSchema, validated } = require('./validation.js')
@@ -33,12 +33,17 @@ class Adoption {
   /** Waits until the adoption ends, unless the caller's signal is aborted first. */
   async wait(signal) {
     this.#callers += 1
-    await unlessAborted(signal, this.#done, () => {
+    const leave = () => {
       this.#callers -= 1
       if (this.#callers > 0) return
       this.#onEnd()
       this.#abandon.abort()
-    })
+    }
+    try {
+      await unlessAborted(signal, this.#done, leave)
+    } catch (error) {
+      throw retraced(error, this.wait)
+    }
   }
 }
 

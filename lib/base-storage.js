@@ -14,7 +14,7 @@ const { entityMembers, writeEntities } = require('./entity-maps.js')
 const { checkNoPromise, copyOf, keyOf, mapOf } = require('./entries.js')
 const { EntityRules } = require('./entity-rules.js')
 const { closed, invalid, wrongType } = require('./errors.js')
-const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText } = require('./index-keys.js')
+const { BY_KEY, BY_RANGE, BY_WORDS, indexConfigs, indexName, keyText, rangeTexts } = require('./index-keys.js')
 const { iterate, iterationOf } = require('./iteration.js')
 const { withKeyLock } = require('./key-lock.js')
 const { listOf } = require('./lists.js')
@@ -75,7 +75,7 @@ class BaseStorage {
     const given = copyOf(data, 'an entity')
     throwIfAborted(signal)
     return await this[writes].perform(ownIds([given]), (place, earlier) => {
-      return this.#rules.insert(given, async (...entity) => {
+      return this.#rules.insert(given, signal, async (...entity) => {
         await unlessAborted(signal, earlier)
         const start = (ticket) => this[documents].insert(ticket, ...entity)
         await place.begin(signal, () => this[write](start, signal, 'create', 1, entity[1], { within: place }))
@@ -122,7 +122,7 @@ class BaseStorage {
         throwIfAborted(signal)
         const before = await this.#read(key, signal)
         if (before === null) return null
-        const text = await this.#rules.patched(JSON.parse(before), given)
+        const text = await unlessAborted(signal, this.#rules.patched(JSON.parse(before), given))
         const start = (ticket) => this[documents].replace(ticket, key, before, text)
         const replaced = await place.begin(signal, () => this[write](start, signal, 'update', 1, text, { within: place }))
         // Another writer has changed the document since. To keep that change, the patch is applied to the new state.
@@ -157,7 +157,7 @@ class BaseStorage {
 
   async deleteAll(options) {
     this[ensureOpen]()
-    await this.#writeMap('deleteAll', () => ({}), signalOption(options))
+    await this.#writeMap('deleteAll', async () => ({}), signalOption(options))
   }
 
   async readAll(options) {
@@ -176,7 +176,7 @@ class BaseStorage {
   #writeMap(operation, given, signal) {
     throwIfAborted(signal)
     return this[writes].perform(ALL, async (place, earlier) => {
-      const members = entityMembers(await given())
+      const members = entityMembers(await unlessAborted(signal, given()))
       await unlessAborted(signal, earlier)
       // The write may have to start over, so the writes behind it wait until it is answered.
       await place.enter(signal)
@@ -226,20 +226,21 @@ class BaseStorage {
   }
 
   async findBy(index, key, options) {
+    this[ensureOpen]()
     return await this.#find(BY_KEY, index, options, keyText(key, 'the key'))
   }
 
   async findRange(index, start, end, inclusive = true, options) {
-    if (typeof inclusive !== 'boolean') throw invalid(`inclusive must be a boolean, got ${describe(inclusive)}`)
-    return await this.#find(BY_RANGE, index, options, keyText(start, 'the start'), keyText(end, 'the end'), inclusive)
+    this[ensureOpen]()
+    return await this.#find(BY_RANGE, index, options, ...rangeTexts(start, end, inclusive))
   }
 
   async searchBy(index, query, options) {
+    this[ensureOpen]()
     return await this.#find(BY_WORDS, index, options, textOf(query, 'the query'))
   }
 
   async #find(kind, index, options, start, end = 'null', inclusive = true) {
-    this[ensureOpen]()
     const signal = signalOption(options)
     throwIfAborted(signal)
     const name = indexName(index)
@@ -298,7 +299,7 @@ class BaseStorage {
   }
 
   #changes(options) {
-    return new Changes(options, this[documents], (start) => this[read](start, undefined, 'changes'), this[feeds])
+    return new Changes(options, this[documents], (start, signal) => this[read](start, signal, 'changes'), this[feeds])
   }
 
   async sequence() {
@@ -330,11 +331,9 @@ class BaseStorage {
   }
 
   invalidateCache(key) {
-    if (key === undefined) clearCaches(this[documents])
-    else {
-      this[documents].forget(keyOf(key))
-      forgetDocument(this[objects], keyOf(key))
-    }
+    if (key === undefined) return clearCaches(this[documents])
+    this[documents].forget(keyOf(key))
+    forgetDocument(this[objects], keyOf(key))
   }
 
   getCacheStats() {

@@ -28,10 +28,11 @@ async function insertMany(given, batch) {
   const entities = []
   let places = [...given.keys()]
   for (;;) {
-    await concurrently(places, signal, async (at) => {
+    const completed = concurrently(places, signal, async (at) => {
       const entity = await rules.completed(given[at], [at])
       entities[at] = { ...entity, stored: JSON.parse(entity.text) }
     })
+    await unlessAborted(signal, completed)
     await unlessAborted(signal, earlier)
     const origins = Uint8Array.from(entities, originOf)
     const paths = entities.flatMap(({ belongings }) => belongings ?? [])
@@ -55,7 +56,7 @@ async function replaceMany(changes, batch) {
   await unlessAborted(signal, earlier)
   for (let outdated = keys; ; ) {
     const current = valueOf(await read((ticket) => documents.getMany(ticket, outdated, readings)))
-    await concurrently(outdated, signal, async (key, nth) => {
+    const patched = concurrently(outdated, signal, async (key, nth) => {
       let entity = current[nth]
       for (const at of places.get(key)) {
         const text = await rules.patched(entity, changes[at].data, [at, 'data'])
@@ -63,6 +64,7 @@ async function replaceMany(changes, batch) {
         entity = entities[at] = JSON.parse(text)
       }
     })
+    await unlessAborted(signal, patched)
     const replace = (ticket, members) => documents.replaceMany(ticket, members, readings)
     const changed = await written(keys, (key) => [key, texts.get(key)], changes.length, replace, batch)
     if (changed.length === 0) return entities

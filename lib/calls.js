@@ -2,11 +2,12 @@
 
 // Calls that leave the JavaScript thread: each promise has a ticket, and native code answers by ticket.
 
+const { AsyncResource } = require('node:async_hooks')
 const { Port } = require('./native.js')
 const { Pieces } = require('./answers.js')
 const { aborted, throwIfAborted, whenAborted } = require('./abort.js')
 const { channels, publish, warn } = require('./diagnostics.js')
-const { errorFrom, StorageError } = require('./errors.js')
+const { errorFrom, retraced } = require('./errors.js')
 const { outside } = require('./outside.js')
 const { setImmediate } = require('./timers.js')
 
@@ -45,6 +46,8 @@ function settle() {
     // It is unknown whose answers these were, so all waiting calls fail.
     for (const ticket of [...waiting.keys()]) ended(ticket).reject(error)
     releaseIfIdle()
+    // Messages may wait behind a piece of an answer, and nothing else wakes this thread up for them.
+    rest()
     return
   }
   for (let at = 0; at < messages.length; at += 3) {
@@ -106,7 +109,7 @@ function ended(ticket) {
   return promise
 }
 
-/** Lets the event loop turn before the next piece of a long answer is taken. */
+/** Lets the event loop turn before more messages, such as the next piece of a long answer, are taken. */
 function rest() {
   resting = true
   setImmediate(() => {
@@ -168,7 +171,7 @@ function endWith(signal, ticket) {
 /**
  * Starts a call and resolves with its answer, which `valueOf` turns into a value. The process stays alive until then.
  * `progress(done, total)` is called from time to time if native code reports progress, and `delayed(sentence)` once if the
- * call waits long for other processes; neither may throw. A `signal` aborts the call.
+ * call waits long for other processes, both in the caller's context; neither may throw. A `signal` aborts the call.
  *
  * Answers arrive in a turn of the event loop that has no trace of the caller. Since the promise is awaited here, the stack
  * of an error leads back to the caller, provided that every function in between awaits it too: a function that returns the
@@ -178,10 +181,12 @@ async function call(start, options) {
   try {
     return await begun(start, options)
   } catch (error) {
-    if (error instanceof StorageError) Error.captureStackTrace(error, call)
-    throw error
+    throw retraced(error, call)
   }
 }
+
+/** Returns a function that calls this one, if it is one, in the present context of `AsyncLocalStorage`. */
+const inContext = (callback) => callback && AsyncResource.bind(callback)
 
 function begun(start, { progress, delayed, signal } = {}) {
   return new Promise((resolve, reject) => {
@@ -192,7 +197,7 @@ function begun(start, { progress, delayed, signal } = {}) {
     const own = port()
     const forget = signal && endWith(signal, ticket)
     if (waiting.size === 0) own.hold()
-    waiting.set(ticket, { resolve, reject, progress, delayed, forget, pieces: undefined })
+    waiting.set(ticket, { resolve, reject, progress: inContext(progress), delayed: inContext(delayed), forget, pieces: undefined })
     try {
       start(ticket)
     } catch (error) {

@@ -2,6 +2,7 @@
 
 // The change feed of a storage: as an async iterator, and as events.
 
+const { AsyncResource } = require('node:async_hooks')
 const { NativeChanges } = require('./native.js')
 const { aborted, signalOf, throwIfAborted, whenAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
@@ -9,7 +10,8 @@ const { asyncDispose } = require('./async-dispose.js')
 const { optionsOf } = require('./call-options.js')
 const { listen, port, silence } = require('./calls.js')
 const { warn } = require('./diagnostics.js')
-const { errorFrom, invalid } = require('./errors.js')
+const { errorFrom, invalid, retraced } = require('./errors.js')
+const { outside } = require('./outside.js')
 
 const SCOPES = new Set(['collection', 'database'])
 
@@ -31,16 +33,20 @@ class Changes {
 
   /**
    * @param documents the native collection
-   * @param read starts a native call
+   * @param read starts a native call, which a signal aborts
    * @param feeds the open feeds of the storage, which end with it
    */
   constructor(options, documents, read, feeds) {
     this.#listening = new Listening(options, documents, read, feeds)
-    dropped.register(this, this.#listening)
+    dropped.register(this, this.#listening, this.#listening)
   }
 
   async next() {
-    return this.#listening.next(this)
+    try {
+      return await this.#listening.next(this)
+    } catch (error) {
+      throw retraced(error, Changes.prototype.next)
+    }
   }
 
   async return() {
@@ -67,6 +73,8 @@ class Listening {
   #channel
   #open
   #opened
+  /** Ends the opening with the feed. It may have to wait for locks or for a schema. */
+  #abandon = new AbortController()
   /** The sequence number of the last change that native code returned, or of the change after which the feed began. */
   #last
   /** Detaches the signal. */
@@ -92,7 +100,7 @@ class Listening {
     this.#open = async () => {
       const open = (ticket) => this.#native.open(ticket, port(), documents, everything, this.#last, this.#channel)
       try {
-        this.#last = JSON.parse(await read(open))
+        this.#last = JSON.parse(await read(open, this.#abandon.signal))
       } catch (error) {
         this.#fail(error)
       }
@@ -151,6 +159,9 @@ class Listening {
     this.#unheard()
     silence(this.#channel)
     this.#native.close()
+    this.#abandon.abort()
+    // What ended the listening may lead back to the feed, such as the stack of an error.
+    dropped.unregister(this)
     this.#feeds.delete(this)
     this.#wake()
   }
@@ -183,7 +194,8 @@ class Feeds {
 
 /** The event listeners of one storage. They share one feed, which is open for as long as there are any. */
 class Listeners {
-  #listeners = new Set()
+  /** Each listener, and what calls it in the context of `AsyncLocalStorage` in which it was added. */
+  #listeners = new Map()
   #changes
   #open
 
@@ -194,11 +206,11 @@ class Listeners {
 
   add(event, listener) {
     check(event, listener)
-    this.#listeners.add(listener)
     if (this.#changes === undefined) {
       this.#changes = this.#open()
-      this.#deliver(this.#changes)
+      outside(() => this.#deliver(this.#changes))
     }
+    if (!this.#listeners.has(listener)) this.#listeners.set(listener, AsyncResource.bind(listener))
   }
 
   remove(event, listener) {
@@ -215,7 +227,7 @@ class Listeners {
   async #deliver(changes) {
     try {
       for await (const change of changes) {
-        const listeners = [...this.#listeners]
+        const listeners = [...this.#listeners.values()]
         const last = listeners.pop()
         // Each listener gets an event of its own, so that none sees what another does to it.
         for (const listener of listeners) this.#tell(listener, copyOf(change))

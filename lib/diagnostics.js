@@ -38,7 +38,14 @@ function publish(channel, describe) {
 /** Issues a warning that has a code, as an event and as a warning of the process. */
 function warn(code, message) {
   publish(channels.warning, () => ({ code, message }))
-  process.emitWarning(message, { type: 'StorageWarning', code })
+  try {
+    process.emitWarning(message, { type: 'StorageWarning', code })
+  } catch (error) {
+    // Somebody has replaced that function. As with a subscriber, its error must not reach those who wait for answers.
+    process.nextTick(() => {
+      throw error
+    })
+  }
 }
 
 /** Returns the size of one or several texts in bytes. */

@@ -2,7 +2,7 @@
 
 // The rules for the entities of a caller's storage: what creating and patching fill in, and the path that belongs to each.
 
-const { throwIfAborted } = require('./abort.js')
+const { throwIfAborted, unlessAborted } = require('./abort.js')
 const { describe } = require('./arguments.js')
 const { entry } = require('./entries.js')
 const { idToInsert } = require('./new-id.js')
@@ -25,10 +25,10 @@ class EntityRules {
     this.#documents = documents
   }
 
-  /** Fills in what an entity lacks and inserts it under a free id. */
-  async insert(given, insert) {
+  /** Fills in what an entity lacks and inserts it under a free id. A signal ends the waiting for the schema. */
+  async insert(given, signal, insert) {
     for (;;) {
-      const { key, text, own, claim, belongings } = await this.completed(given)
+      const { key, text, own, claim, belongings } = await unlessAborted(signal, this.completed(given))
       try {
         await insert(key, text, claim, belongings)
         return JSON.parse(text)

@@ -50,6 +50,15 @@ const invalid = (message) => refusal('INVALID_ARGUMENT', message)
 const wrongType = (message) => Object.assign(new TypeError(message), { code: 'INVALID_ARGUMENT' })
 const wrongValue = (message) => Object.assign(new RangeError(message), { code: 'INVALID_ARGUMENT' })
 
+/**
+ * Gives an error of this package that was built elsewhere, as by a timer or an answer of native code, the stack of the code
+ * that awaits the async function `above`. That needs every function in between to await it too.
+ */
+function retraced(error, above) {
+  if (error instanceof StorageError) Error.captureStackTrace(error, above)
+  return error
+}
+
 const closed = (what = 'storage') => refusal('CLOSED', `this ${what} is closed; open a new instance to continue`)
 
-module.exports = { StorageError, ValidationError, NotFoundError, errorFrom, refusal, invalid, wrongType, wrongValue, closed }
+module.exports = { StorageError, ValidationError, NotFoundError, errorFrom, refusal, invalid, retraced, wrongType, wrongValue, closed }

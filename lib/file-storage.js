@@ -177,14 +177,17 @@ class ProjectFileStorage extends EntityStorage {
   }
 
   async getVersions(originalFileId, options) {
+    this[ensureOpen]()
     return await this.#versions(originalFileId, undefined, options)
   }
 
   async getVersion(originalFileId, version, options) {
+    this[ensureOpen]()
     return (await this.#versions(originalFileId, versionOf(version), options))[0] ?? null
   }
 
   async getLatestVersion(originalFileId, options) {
+    this[ensureOpen]()
     return (await this.#versions(originalFileId, LATEST, options))[0] ?? null
   }
 
@@ -197,7 +200,6 @@ class ProjectFileStorage extends EntityStorage {
   }
 
   async #versions(originalFileId, version, options) {
-    this[ensureOpen]()
     const signal = signalOption(options)
     const id = idOf(originalFileId)
     return valueOf(await this[read]((ticket) => this[entities].versions(ticket, id, version), signal, 'versions'))
@@ -215,6 +217,8 @@ class ProjectFileStorage extends EntityStorage {
 
   /** Brings only the files up to date, since the database belongs to the parent. */
   async [finish]() {
+    // Nothing is open that might have changed them.
+    if (this[documents].engine() === null) return
     await call((ticket) => this[documents].checkpoint(ticket)).catch((error) => {
       if (error.code !== 'CLOSED') throw error
     })

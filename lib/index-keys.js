@@ -84,4 +84,10 @@ function keyText(key, what, depth = 0) {
   throw invalid(`${what} must be a string, number, boolean, null, valid Date or an array of those, got ${describe(key)}`)
 }
 
-module.exports = { BY_KEY, BY_RANGE, BY_WORDS, MAX_DEPTH, indexConfig, indexConfigs, indexName, keyText }
+/** Returns the ends of a range as JSON texts, and whether they belong to the range. */
+function rangeTexts(start, end, inclusive) {
+  if (typeof inclusive !== 'boolean') throw invalid(`inclusive must be a boolean, got ${describe(inclusive)}`)
+  return [keyText(start, 'the start'), keyText(end, 'the end'), inclusive]
+}
+
+module.exports = { BY_KEY, BY_RANGE, BY_WORDS, MAX_DEPTH, indexConfig, indexConfigs, indexName, keyText, rangeTexts }

@@ -10,7 +10,7 @@ const { call, port } = require('./calls.js')
 const { channels, published } = require('./diagnostics.js')
 const { closed, invalid, wrongType } = require('./errors.js')
 const { entityKey, entityText, entityTextLater } = require('./index-entities.js')
-const { BY_KEY, BY_RANGE, BY_WORDS, indexConfig, indexName, keyText } = require('./index-keys.js')
+const { BY_KEY, BY_RANGE, BY_WORDS, indexConfig, indexName, keyText, rangeTexts } = require('./index-keys.js')
 const { releaseClosed } = require('./objects.js')
 const { checkDataDir, checkOptions, nativeOptions, resolveOptions } = require('./options.js')
 const { attemptOf, publishedWrite, Records } = require('./records.js')
@@ -106,9 +106,7 @@ class IndexManager {
 
   async queryRange(name, start, end, inclusive = true, options) {
     this.#ensureOpen()
-    if (typeof inclusive !== 'boolean') throw invalid(`inclusive must be a boolean, got ${describe(inclusive)}`)
-    const ends = [keyText(start, 'the start'), keyText(end, 'the end')]
-    return await this.#ids('queryRange', options, BY_RANGE, indexName(name), ...ends, inclusive)
+    return await this.#ids('queryRange', options, BY_RANGE, indexName(name), ...rangeTexts(start, end, inclusive))
   }
 
   async searchText(name, query, options) {
@@ -196,7 +194,7 @@ class IndexManager {
   }
 
   #ensureOpen() {
-    if (this.#closing) throw closed()
+    if (this.#closing) throw closed('manager')
   }
 }
 

@@ -60,11 +60,13 @@ class MigrationManager {
   }
 
   async migrate(targetVersion, options) {
+    this.#ensureOpen()
     const target = targetVersion === undefined ? null : targetOf(targetVersion)
     return await this.#run('migrate', MIGRATE, target, options)
   }
 
   async rollback(targetVersion, options) {
+    this.#ensureOpen()
     return await this.#run('rollback', ROLL_BACK, targetOf(targetVersion), options)
   }
 
@@ -83,6 +85,7 @@ class MigrationManager {
   }
 
   async backup(name, options) {
+    this.#ensureOpen()
     const given = name === undefined ? undefined : nameOf(name)
     const { keep = this.#options.keep, ...rest } = callOptions(options)
     const { include, logger } = this.#options
@@ -96,6 +99,7 @@ class MigrationManager {
   }
 
   async restore(backup, options) {
+    this.#ensureOpen()
     const given = backupOf(backup)
     const rest = callOptions(options)
     return await this.#exclusively('restore', async (timeout) => {
@@ -151,7 +155,6 @@ class MigrationManager {
   }
 
   #exclusively(operation, work, signal) {
-    this.#ensureOpen()
     const start = () => exclusively(this.#basePath, this.#options.lockTimeout, `${operation}()`, work, signal)
     const [channel, finish] = WATCHED[operation]
     if (!channel.hasSubscribers) return this.#track(start())

@@ -12,7 +12,7 @@ function flatSizeOf(document) {
     const field = document[key]
     if (typeof field === 'string') size += VALUE + field.length
     else if (typeof field !== 'object' || field === null) size += VALUE
-    else return NaN
+    else if (Object.hasOwn(document, key)) return NaN
   }
   return size
 }
@@ -32,8 +32,7 @@ function sizeOf(value) {
   if (typeof value === 'string') return VALUE + value.length
   if (typeof value !== 'object' || value === null) return VALUE
   let size = VALUE
-  if (Array.isArray(value)) for (const element of value) size += sizeOf(element)
-  else for (const key in value) size += sizeOf(value[key])
+  for (const member of Object.values(value)) size += sizeOf(member)
   return size
 }
 
@@ -45,7 +44,10 @@ function copyDeep(value) {
   if (Array.isArray(value)) return value.map(copyDeep)
   // The spread defines `__proto__` as an own property, so assigning to it below does not set the prototype.
   const copy = { ...value }
-  for (const key in copy) if (typeof copy[key] === 'object' && copy[key] !== null) copy[key] = copyDeep(copy[key])
+  for (const key in copy) {
+    const member = copy[key]
+    if (typeof member === 'object' && member !== null && Object.hasOwn(copy, key)) copy[key] = copyDeep(member)
+  }
   return copy
 }
 

@@ -53,26 +53,32 @@ class ProjectStorageV2 extends EntityStorage {
   }
 
   async findByName(name, options) {
+    this[ensureOpen]()
     return await this.#query(options, BY_NAME, textOf(name, 'name'))
   }
 
   async findByPath(projectPath, options) {
+    this[ensureOpen]()
     return await this.#query(options, BY_PATH, textOf(projectPath, 'path'))
   }
 
   async getByPath(projectPath, options) {
+    this[ensureOpen]()
     return (await this.#query(options, BY_PATH, textOf(projectPath, 'path')))[0] ?? null
   }
 
   async listByDateRange(start, end, options) {
+    this[ensureOpen]()
     return await this.#query(options, BY_CREATED, '""', timeOf(start, 'start'), timeOf(end, 'end'))
   }
 
   async search(query, options) {
+    this[ensureOpen]()
     return await this.#query(options, BY_WORDS, textOf(query, 'query'))
   }
 
   async getRecent(limit = 10, options) {
+    this[ensureOpen]()
     if (!Number.isInteger(limit) || limit < 0) {
       throw invalid(`limit must be an integer that is not negative, got ${describe(limit)}`)
     }
@@ -87,7 +93,6 @@ class ProjectStorageV2 extends EntityStorage {
   }
 
   async #query(options, kind, text, start = 0, end = 0) {
-    this[ensureOpen]()
     const signal = signalOption(options)
     throwIfAborted(signal)
     const known = this[entities].peekQuery(kind, text, start, end)
@@ -96,8 +101,8 @@ class ProjectStorageV2 extends EntityStorage {
   }
 
   getFileStorage(projectId) {
-    const id = idOf(projectId)
     this[ensureOpen]()
+    const id = idOf(projectId)
     return fileStorage(this, id)
   }
 
@@ -180,8 +185,8 @@ class ProjectStorageV2 extends EntityStorage {
 
   /** Returns the files of a project for the calls of this class. These objects are not handed out, so nobody closes them. */
   #files(projectId) {
-    const id = idOf(projectId)
     this[ensureOpen]()
+    const id = idOf(projectId)
     let files = this.#lastFiles.get(id)
     if (files === undefined) {
       files = fileStorage(this, id)

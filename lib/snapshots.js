@@ -3,6 +3,9 @@
 // What a caller passed, as it is at this moment. It is copied until there is time to turn it into JSON, which takes longer
 // than the copy, since the copy shares all strings.
 
+const { isDate } = require('node:util/types')
+const { isPlain } = require('./shapes.js')
+
 /** Stands for a value whose JSON form only its own code determines. That code must be called at once. */
 const OPAQUE = Symbol('opaque')
 
@@ -29,10 +32,19 @@ function copied(value, depth, other) {
   if (typeof value !== 'object' || value === null) return value
   if (depth > MAX_DEPTH) return OPAQUE
   const type = Object.getPrototypeOf(value)
-  if (type === Date.prototype) return value.toJSON === type.toJSON ? new Date(value.getTime()) : other(value)
-  if (typeof value.toJSON === 'function') return other(value)
-  if (type === Array.prototype) return arrayCopy(value, depth, other)
+  if (typeof value.toJSON === 'function') return dateCopy(value, type) ?? other(value)
+  if (type === Array.prototype || (Array.isArray(value) && isOfLanguage(type))) return arrayCopy(value, depth, other)
   return type === null || Object.getPrototypeOf(type) === null ? objectCopy(value, depth, other) : other(value)
+}
+
+/** Whether an array or a date with this prototype is one of the language, of whichever realm, and not of a caller's class. */
+const isOfLanguage = (type) => type !== null && isPlain(type)
+
+/** Returns a copy of a date; undefined for anything else, and for a date whose JSON form its own code determines. */
+function dateCopy(value, type) {
+  const isOrdinary = type === Date.prototype || (isDate(value) && isOfLanguage(type))
+  if (!isOrdinary || value.toJSON !== type.toJSON) return undefined
+  return Object.setPrototypeOf(new Date(value.getTime()), type)
 }
 
 function arrayCopy(array, depth, other) {

@@ -20,7 +20,7 @@ function entitySteps(documents, rules) {
     },
     create: (data) => {
       const given = copyOf(data, 'an entity')
-      return (call, native) => rules.insert(given, (...entity) => call((ticket) => native.insert(ticket, documents(), ...entity)))
+      return (call, native) => rules.insert(given, undefined, (...entity) => call((ticket) => native.insert(ticket, documents(), ...entity)))
     },
     update: (id, patch) => {
       const key = keyOf(id)

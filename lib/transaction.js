@@ -8,7 +8,7 @@ const { aborted, pause, signalOption, throwIfAborted, whenAborted } = require('.
 const { valueOf } = require('./answers.js')
 const { describe } = require('./arguments.js')
 const { channels, publish, published } = require('./diagnostics.js')
-const { invalid, refusal } = require('./errors.js')
+const { invalid, refusal, retraced } = require('./errors.js')
 const { Nesting } = require('./nesting.js')
 const { queryOf } = require('./query.js')
 const { clearTimeout, LONGEST, now, setTimeout } = require('./timers.js')
@@ -213,8 +213,9 @@ async function once(run, storage, work, signal, timeout, end, hooks) {
 }
 
 /** Resolves with what the callback returns once its steps are done, unless the time is up or the signal is aborted first. */
-function inTime(work, run, signal, timeout, end) {
-  return new Promise((resolve, reject) => {
+async function inTime(work, run, signal, timeout, end) {
+  let ours
+  const settled = new Promise((resolve, reject) => {
     // Once it is given up, a callback that never ends keeps neither the timer nor the process alive.
     const settle = () => {
       clearTimeout(timer)
@@ -223,13 +224,18 @@ function inTime(work, run, signal, timeout, end) {
     const giveUp = (error) => {
       settle()
       run.end()
-      reject(error)
+      reject((ours = error))
     }
     const late = () => giveUp(tooLate(timeout))
     const timer = setTimeout(late, Math.min(Math.max(end - now(), 0), LONGEST))
     const unheard = whenAborted(signal, () => giveUp(aborted(signal)))
     work().then(resolve, reject).finally(settle)
   })
+  try {
+    return await settled
+  } catch (error) {
+    throw error === ours ? retraced(error, inTime) : error
+  }
 }
 
 function tooLate(timeout) {

@@ -3,6 +3,7 @@
 // Calls of this thread that take turns, in the order of their calls.
 
 const { throwIfAborted, unlessAborted } = require('./abort.js')
+const { retraced } = require('./errors.js')
 const { clearTimeout, LONGEST, setTimeout } = require('./timers.js')
 
 class Turns {
@@ -34,7 +35,7 @@ class Turns {
       return leave
     } catch (error) {
       leave()
-      throw error
+      throw retraced(error, this.take)
     } finally {
       clearTimeout(timer)
     }

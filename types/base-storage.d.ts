@@ -90,7 +90,7 @@ export abstract class BaseStorage<
   static indexes?: readonly IndexConfig[]
 
   /** The options in force, with defaults filled in. */
-  protected readonly options: ResolvedStorageOptions
+  readonly options: ResolvedStorageOptions
   /** Absolute path of the directory under which `dataDir` lies. */
   protected basePath: string
   /** The database's directory, relative to `basePath`. */
@@ -214,14 +214,15 @@ export abstract class BaseStorage<
    * Returns the changes of the entities, whoever makes them. Changes by other processes usually arrive within 50 ms.
    * Waiting for changes does not keep the process alive. A consumer that falls 10,000 changes or 4 MiB of ids behind gets
    * one reset instead. The iterator ends with `return()`, which leaving a loop calls, when the storage closes, and once it
-   * is dropped and garbage-collected.
+   * is dropped and garbage-collected. The ids in a feed of the whole database are those of any of its collections.
    */
-  changes(options?: ChangesOptions): Changes<TEntity['id']>
+  changes(options?: ChangesOptions & { scope?: 'collection' | undefined }): Changes<TEntity['id']>
+  changes(options?: ChangesOptions): Changes
   /** The sequence number of the database's last batch. Pass it to {@link changes} to start from there later. */
   sequence(): Promise<number>
   /**
-   * Calls `listener` for each change from now on, until {@link off} or {@link close}. Its return value is not awaited; if
-   * it throws or rejects, the warning `LISTENER_FAILED` is emitted.
+   * Calls `listener` for each change from now on, until {@link off} or {@link close}, in the context of `AsyncLocalStorage`
+   * of this call. Its return value is not awaited; if it throws or rejects, the warning `LISTENER_FAILED` is emitted.
    */
   on(event: 'change', listener: (change: Change<TEntity['id']>) => void): this
   off(event: 'change', listener: (change: Change<TEntity['id']>) => void): this

@@ -20,6 +20,8 @@ export type ContentSource =
  */
 export class ProjectFileStorage extends BaseStorage<ProjectFile, ProjectFilesStorage> {
   private constructor()
+  /** The project whose files these are. */
+  readonly projectId: number
   protected getIndexPath(): string
   protected getEntityPath(id: number): string | null
 

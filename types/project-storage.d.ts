@@ -38,7 +38,10 @@ export class ProjectStorageV2 extends BaseStorage<Project, ProjectsStorage> {
   getByPath(path: string, options?: CallOptions): Promise<Project | null>
   /** Projects created in a period, both ends included, oldest first. Indexed. Numbers are milliseconds. */
   listByDateRange(start: Date | number, end: Date | number, options?: CallOptions): Promise<Project[]>
-  /** Projects whose name contains all words of the query, ignoring case; the most recently updated first. */
+  /**
+   * Projects whose name contains every word of the query, as a whole word or as the beginning of one, ignoring case; the
+   * most recently updated first.
+   */
   search(query: string, options?: CallOptions): Promise<Project[]>
   /** The most recently updated projects, most recent first. */
   getRecent(limit?: number, options?: CallOptions): Promise<Project[]>

@@ -27,6 +27,8 @@ export const anything: StandardSchemaV1<unknown, Record<string, Thing>> = {
 
 export interface ThingOptions extends StorageOptions {
   schema?: unknown
+  /** Validates the map in `writeAll`. */
+  mapSchema?: unknown
   dataDir?: string
   /** Relative to the base path. */
   file?: string
@@ -38,8 +40,8 @@ export class Things extends BaseStorage<Thing, Record<string, Thing>, Omit<Thing
   given: ThingOptions
 
   constructor(given: ThingOptions) {
-    const { schema = thingSchema, dataDir = 'data', file: _, entityPath: __, ...options } = given
-    super(anything, schema as StandardSchemaV1<unknown, Thing>, dataDir, options)
+    const { schema = thingSchema, mapSchema = anything, dataDir = 'data', file: _, entityPath: __, ...options } = given
+    super(mapSchema as typeof anything, schema as StandardSchemaV1<unknown, Thing>, dataDir, options)
     this.given = given
   }
 

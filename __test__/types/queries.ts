@@ -47,8 +47,11 @@ export async function right(signal: AbortSignal) {
   const plan: Explanation = await people.explain({ where, select: ['name'] })
   for await (const person of people.iterate({ batchSize: 5, after: 7, where, signal })) assertType<Equal<typeof person, Person>>()
   for await (const change of people.changes({ from: 1, scope: 'database', signal })) {
-    if (change.kind === 'change') assertType<Equal<typeof change.created, number[]>>()
+    if (change.kind === 'change') assertType<Equal<typeof change.created, (number | string)[]>>()
     else assertType<Equal<typeof change.collection, string | null>>()
+  }
+  for await (const change of people.changes({ scope: 'collection' })) {
+    if (change.kind === 'change') assertType<Equal<typeof change.created, number[]>>()
   }
   for await (const change of named.changes()) if (change.kind === 'change') assertType<Equal<typeof change.deleted, string[]>>()
   const listener = (change: Change<number>) => void change.sequence

@@ -252,7 +252,9 @@ export async function projects() {
   assertType<Equal<'content' extends keyof (typeof light)[number] ? true : false, false>>()
   const second = await files.createVersion(created.id, 'two', { summary: 'second' })
   const one: ProjectFile | null = await files.getVersion(second.id, 1)
-  return { updated, removed, recent, dated, gone, one }
+  const owner: number = files.projectId
+  const patience: number = storage.options.lockTimeout + files.options.lockTimeout
+  return { updated, removed, recent, dated, gone, one, owner, patience }
 }
 
 // The calls of the server.

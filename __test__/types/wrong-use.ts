@@ -187,8 +187,8 @@ own.searchBy('by_name', 1)
 new ProjectStorageV2({ indexes: [] })
 // @ts-expect-error protected
 own.withLock('key', () => 1)
-// @ts-expect-error protected
-own.options
+// @ts-expect-error read only
+own.options.lockTimeout = 5
 
 // @ts-expect-error indexes are configs
 abstract class WrongIndexes extends BaseStorage<Entity> {

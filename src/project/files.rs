@@ -106,8 +106,8 @@ pub fn update_file<'a>(current: &[u8], patch: impl Into<Given<'a>>, now: u64) ->
 /// Returns a new version of `latest` (canonical text, of which only the head is read) with other content.
 ///
 /// It keeps the fields of `latest`, including `created` and unknown properties, but has its own `id` and `chain`. `updated`
-/// is `now` (milliseconds), and `size` and `checksum` are those of the content. `extra` is a patch applied to the result;
-/// its `content` is ignored.
+/// is `now` (milliseconds) unless `latest` was updated later, and `size` and `checksum` are those of the content. `extra` is a
+/// patch applied to the result; its `content` is ignored.
 pub fn next_version(
     latest: &[u8],
     content: Content<'_>,
