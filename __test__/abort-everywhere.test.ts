@@ -333,8 +333,8 @@ describe('aborting ends the wait', () => {
     const { id } = await things.create({ name: 'before' })
     answers = false
     const controller = new AbortController()
-    const { create, update, writeAll } = writesOfThings(things, id)
-    const waiting = Object.entries({ create, update, writeAll }).map(async ([name, call]) => {
+    const { create, update, createMany, updateMany, writeAll } = writesOfThings(things, id)
+    const waiting = Object.entries({ create, update, createMany, updateMany, writeAll }).map(async ([name, call]) => {
       return [name, await caught(call!({ signal: controller.signal }))] as const
     })
     await new Promise(setImmediate)
