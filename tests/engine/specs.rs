@@ -10,8 +10,8 @@ use octoprompt_storage::engine::document::DocumentId;
 use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
 use octoprompt_storage::engine::{
-    CollectionSpec, Database, DatabaseOptions, Durability, Error, Foreign, Part, Queryable, Request, Result,
-    Transaction, Wait, WriteOptions,
+    CollectionSpec, Database, DatabaseOptions, Durability, Error, Foreign, Interactive, Part, Queryable,
+    Request, Result, Transaction, Wait, WriteOptions,
 };
 use parking_lot::Mutex;
 
@@ -384,4 +384,36 @@ fn a_large_field_setting_changed_during_a_checkpoint_still_applies_after_it() {
     database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
     let list = database.list(&whole, Part::Head, READ).expect("a list");
     assert_eq!(String::from_utf8_lossy(&list), expected);
+}
+
+#[test]
+fn a_transaction_that_outlives_its_storage_does_not_bring_its_indexes_back() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let unique = |field| spec_with(&[("key", field, true)], Foreign::Adopt(None));
+    let text = |id: u64, old: &str, new: &str| {
+        format!("{{\"id\":{id},\"old\":\"{old}\",\"new\":\"{new}\"}}").into_bytes()
+    };
+    let wait = Wait::at_most(READ.lock_timeout);
+    let begin = |id: u64, new: &'static str| {
+        let (transaction, spec) = (Interactive::default(), unique("old"));
+        let claim = database.attach(&spec).expect("attached");
+        transaction.step(&database, wait, |tx| tx.put(&spec, id.into(), text(id, "b", new))).expect("a step");
+        drop(claim);
+        transaction.finish().expect("to be committed")
+    };
+    let (clashing, fitting) = (begin(1, "x"), begin(2, "y"));
+    let spec = unique("new");
+    let _claim = database.attach(&spec).expect("the index is declared anew");
+    let put = |id: u64, old: &str, new: &str| {
+        let (spec, text) = (Arc::clone(&spec), text(id, old, new));
+        database.write(Durability::Full, move |tx| tx.put(&spec, id.into(), text))
+    };
+    put(3, "a", "x").expect("written");
+    let clash = database.write(Durability::Full, |tx| clashing.apply(tx));
+    assert_eq!(clash.map_err(|error| error.code()), Err("UNIQUE_VIOLATION"));
+    database.write(Durability::Full, |tx| fitting.apply(tx)).expect("its keys are free");
+    put(4, "a", "z").expect("the old index refuses nothing");
+    let other = database.attach(&unique("id")).map(drop);
+    assert_eq!(other.map_err(|error| error.code()), Err("INVALID_ARGUMENT"));
 }

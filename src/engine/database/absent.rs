@@ -7,9 +7,9 @@ use super::writer::Writer;
 const FEW: usize = 1000;
 
 impl Database {
-    /// Forgets the collections that belong to documents of another one and hold nothing, once memory knows twice as
-    /// many collections as after the last time, or a generation has begun. The caller must not have begun anything yet
-    /// that relies on what is loaded. O(1) on average.
+    /// Forgets the collections that belong to documents of another one, hold nothing and are claimed by nobody, once
+    /// memory knows twice as many collections as after the last time, or a generation has begun. The caller must not have
+    /// begun anything yet that relies on what is loaded. O(1) on average.
     pub(super) fn forget_absent(&self, writer: &mut Writer) {
         if self.state.read().collections.len() < writer.most_collections {
             return;
@@ -19,7 +19,10 @@ impl Database {
         if let Some(owners) = self.owners() {
             let (collections, catalog) = (&mut state.collections, &state.catalog);
             collections.retain(|path, collection| {
-                !collection.is_empty() || catalog.contains_key(&**path) || (owners.owner)(path).is_none()
+                !collection.is_empty()
+                    || collection.is_claimed()
+                    || catalog.contains_key(&**path)
+                    || (owners.owner)(path).is_none()
             });
         }
         writer.most_collections = FEW.max(state.collections.len() * 2);
@@ -82,16 +85,17 @@ mod tests {
     }
 
     #[test]
-    fn only_an_empty_collection_with_an_owner_is_forgotten() {
+    fn only_an_empty_and_unclaimed_collection_with_an_owner_is_forgotten() {
         let database = open(&machine());
         put(&database, "owned/1");
-        for path in ["owned/1", "owned/2", "of nobody"] {
+        let _claim = database.attach(&spec("owned/3")).expect("attached");
+        for path in ["owned/1", "owned/2", "owned/3", "of nobody"] {
             list(&database, path);
         }
         ask_for_others(&database);
         assert_eq!(
-            ["owned/1", "owned/2", "of nobody"].map(|path| knows(&database, path)),
-            [true, false, true]
+            ["owned/1", "owned/2", "owned/3", "of nobody"].map(|path| knows(&database, path)),
+            [true, false, true, true]
         );
     }
 

@@ -42,12 +42,14 @@ impl Database {
             collection.spec = Some(Arc::new(known.with_indexes(claimed)));
             collection.unload();
         }
-        self.declare(&mut writer, spec);
         let declaration = Arc::new(Declaration { spec: Arc::clone(spec) });
-        let mut state = self.state.write();
-        let declarations = &mut state.collection(&spec.path).declarations;
-        declarations.retain(|other| other.strong_count() > 0);
-        declarations.push(Arc::downgrade(&declaration));
+        {
+            let mut state = self.state.write();
+            let declarations = &mut state.collection(&spec.path).declarations;
+            declarations.retain(|other| other.strong_count() > 0);
+            declarations.push(Arc::downgrade(&declaration));
+        }
+        self.declare(&mut writer, spec);
         Ok(declaration)
     }
 
@@ -89,14 +91,30 @@ impl Collection {
         self.declarations.iter().any(|declaration| declaration.strong_count() > 0)
     }
 
-    /// Returns the indexes that somebody claims. Those with rules of their own belong to the storages of this package, which
-    /// claim nothing but name them in each call.
+    /// Returns the indexes of the collection that somebody claims.
     fn claimed(&self) -> Vec<Arc<IndexSpec>> {
+        self.spec.as_ref().map(|spec| self.claimed_of(&spec.indexes)).unwrap_or_default()
+    }
+
+    /// Returns the spec that a call with this one gets. While somebody claims the collection, a caller that does not may ask
+    /// for its documents, but not for indexes that nobody claims: it has prepared its call before those who claim the
+    /// collection now did, and an index that it brought back would refuse their keys or stand in the way of their own.
+    pub(super) fn allowed(&self, wanted: &Arc<CollectionSpec>) -> Arc<CollectionSpec> {
+        let claimed = self.claimed_of(&wanted.indexes);
+        if !self.is_claimed() || claimed.len() == wanted.indexes.len() {
+            return Arc::clone(wanted);
+        }
+        Arc::new(wanted.with_indexes(claimed))
+    }
+
+    /// Returns those of the indexes that somebody claims. Those with rules of their own belong to the storages of this
+    /// package, which claim nothing but name them in each call.
+    fn claimed_of(&self, indexes: &[Arc<IndexSpec>]) -> Vec<Arc<IndexSpec>> {
         let claims: Vec<Arc<Declaration>> = self.declarations.iter().filter_map(Weak::upgrade).collect();
-        let is_claimed = |index: &Arc<IndexSpec>| {
+        let is_claimed = |index: &&Arc<IndexSpec>| {
             !matches!(index.extractor, Extractor::Fields)
                 || claims.iter().any(|claim| claim.spec.indexes.contains(index))
         };
-        self.spec.iter().flat_map(|spec| &spec.indexes).filter(|index| is_claimed(index)).cloned().collect()
+        indexes.iter().filter(is_claimed).cloned().collect()
     }
 }

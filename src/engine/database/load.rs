@@ -8,7 +8,7 @@ use std::{mem, thread};
 use super::catch_up::headless;
 use super::document_file::locate;
 use super::read::LOAD_ATTEMPTS;
-use super::state::{Change, Content, Dirty, IndexTimes, Loaded, State, matching};
+use super::state::{Change, Content, Dirty, IndexTimes, Loaded, matching};
 use super::texts::{Part, read_text};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign};
@@ -63,15 +63,20 @@ enum Verdict {
 }
 
 impl Database {
-    /// Returns the spec that all callers of this process together want. If `spec` asks for more than they did so far,
-    /// the collection is unloaded, and loaded again when it is needed. O(indexes).
+    /// Returns the spec that all callers of this process together want. If `spec` asks for more than they did so far, and
+    /// may, the collection is unloaded, and loaded again when it is needed. O(indexes).
     pub(super) fn declare(&self, _: &mut Writer, spec: &Arc<CollectionSpec>) -> Arc<CollectionSpec> {
-        let known = |state: &State| state.collections.get(&spec.path)?.spec.clone();
-        let before = known(&self.state.read());
-        let joined = match before {
-            Some(before) if before.provides(spec) => return before,
-            Some(before) => Arc::new(before.joined_with(spec)),
-            None => Arc::clone(spec),
+        let joined = {
+            let state = self.state.read();
+            let known = state.collections.get(&spec.path);
+            let wanted = || known.map_or_else(|| Arc::clone(spec), |known| known.allowed(spec));
+            match known.and_then(|known| known.spec.as_ref()) {
+                Some(before) if before.provides(spec) || before.provides(&wanted()) => {
+                    return Arc::clone(before);
+                }
+                Some(before) => Arc::new(before.joined_with(&wanted())),
+                None => wanted(),
+            }
         };
         let mut state = self.state.write();
         let collection = state.collection(&spec.path);
