@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { ProjectStorageV2, type ProjectsStorage } from '../index.js'
 import { caught, fileInput, filesPath, projectInput, projectRecord, withProject, withStorage } from './support/index.js'
+import { Things } from './support/things.js'
 
 const names = (found: { name: string }[]) => found.map(({ name }) => name)
 const ids = (found: { id: number }[]) => found.map(({ id }) => id)
@@ -144,6 +145,40 @@ describe('delete', () => {
     await storage.delete(project.id)
     assert.deepEqual(await storage.getProjectFiles(other.id), [file])
   }))
+
+  const notesOf = (project: { id: number }, base: string, dataDir: string) => {
+    const file = join('data', 'project_storage', 'project_data', String(project.id), 'notes.json')
+    return new Things({ basePath: base, dataDir, file })
+  }
+
+  for (const within of ['a call', 'a transaction']) {
+    test(`in ${within} removes what a storage of the same database keeps in the directory of the project`, withProject(async (storage, project, { base }) => {
+      const open = () => notesOf(project, base, 'data/project_storage')
+      const notes = open()
+      await notes.create({ name: 'in the file' })
+      await notes.close()
+      if (within === 'a call') await storage.delete(project.id)
+      else await storage.transaction((tx) => tx.delete(project.id))
+      const again = open()
+      assert.deepEqual(await again.list(), [])
+      await again.create({ name: 'new' })
+      await again.close()
+    }))
+
+    test(`in ${within} is refused while another database keeps a file in the directory of the project`, withProject(async (storage, project, { base }) => {
+      const notes = notesOf(project, base, 'data')
+      await notes.create({ name: 'in another database' })
+      await notes.close()
+      const deleted = within === 'a call' ? storage.delete(project.id) : storage.transaction((tx) => tx.delete(project.id))
+      const refused = await caught(deleted)
+      assert.equal(refused.code, 'INVALID_ARGUMENT')
+      assert.match(refused.message, /notes\.json/)
+      assert.deepEqual(await storage.getById(project.id), project)
+      const again = notesOf(project, base, 'data')
+      assert.deepEqual((await again.list()).map(({ name }) => name), ['in another database'])
+      await again.close()
+    }))
+  }
 
   test('deleteAll removes all projects and their files', withProject(async (storage, project) => {
     await storage.create(projectInput('other'))

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { channel } from 'node:diagnostics_channel'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import type { CallOptions } from '../index.js'
 import { caught, fileInput, projectInput, runChild, until, withDirectory, withProject } from './support/index.js'
@@ -424,6 +425,26 @@ test('closing the instance within its transaction fails the transaction with CLO
   }))
   assert.equal(error.code, 'CLOSED')
 }))
+
+for (const [whose, dataDir] of [['the same', 'data'], ['another', 'other']] as const) {
+  test(`a path that belongs to a deleted entity is kept if ${whose} database has put a file there by the commit`, withDirectory(async ({ base }) => {
+    const folder = (id: number) => join(base, 'data', 'attachments', String(id))
+    const things = new Things({ basePath: base, entityPath: folder })
+    const { id } = await things.create({ name: 'a' })
+    const others = new Things({ basePath: base, dataDir, file: join('data', 'attachments', String(id), 'others.json') })
+    const refused = await caught(things.transaction(async (tx) => {
+      await tx.delete(id)
+      await others.create({ name: 'b' })
+      await others.close()
+    }))
+    assert.equal(refused.code, 'INVALID_ARGUMENT')
+    assert.deepEqual((await things.list()).map(({ name }) => name), ['a'])
+    await things.close()
+    const again = new Things({ basePath: base, dataDir, file: others.given.file })
+    assert.deepEqual((await again.list()).map(({ name }) => name), ['b'])
+    await again.close()
+  }))
+}
 
 test('transactions of several processes are serialised', withThings(async (things, base) => {
   const { id } = await things.create({ name: 'counter', size: 0 })

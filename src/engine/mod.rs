@@ -65,7 +65,9 @@ pub use map_write::{GivenMap, Written, write_difference, write_map};
 pub use normal_path::{is_file_name, normal_path};
 pub use octoprompt_storage_json as json;
 pub use options::{CacheLimits, Durability};
-pub use ownership::{check_directory, check_entity_path, check_plain_file, own_collection, own_names};
+pub use ownership::{
+    check_directory, check_entity_path, check_plain_file, check_removals, own_collection, own_names,
+};
 pub use plain_file::{read_file, replace_file};
 pub use registry::{Registry, open_shared, open_under, verify_shared};
 pub use repair::{Action, ActionCode, RepairReport, repair, repair_under};

@@ -123,6 +123,28 @@ pub fn check_entity_path(base: &BasePath, database: &Database, directory: &Path,
     }
 }
 
+/// Refuses to remove paths at or below which a database keeps a file that it has claimed. Called last before a batch is
+/// written: the file may have been claimed since its path was checked first.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`, `CORRUPT_DATA`, `IO_ERROR`.
+pub fn check_removals(base: &BasePath, directory: &Path, paths: &[String]) -> Result<()> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let claims = base.claims()?;
+    for target in paths.iter().map(|path| collection_file(directory, path)) {
+        if let Some(file) = claims.iter().find(|file| file.starts_with(&target)) {
+            return Err(Error::InvalidArgument(format!(
+                "{} cannot be removed, because it holds {}, the file of a database",
+                target.display(),
+                file.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a file or directory that a caller may not read or write directly.
 ///
 /// # Errors

@@ -18,7 +18,7 @@ use crate::engine::fs::OsFs;
 use crate::engine::{
     self, BasePath, CacheLimits, CollectionSpec, Database, DatabaseOptions, Durability, Error, Holder,
     IoContext, ReadOptions, Request, Result, Transaction, Wait, WriteOptions, check_directory,
-    check_entity_path, open_under, own_collection,
+    check_entity_path, check_removals, open_under, own_collection,
 };
 use crate::pool::run_blocking;
 use crate::project::owners;
@@ -259,7 +259,9 @@ impl Session {
         let session = Arc::clone(self);
         let work = move |transaction: &mut Transaction<'_>| {
             session.mailbox.check_caller()?;
-            work(transaction)?.fitting()
+            let answer = work(transaction)?.fitting()?;
+            check_removals(&session.base, &session.directory, transaction.removed_paths())?;
+            Ok(answer)
         };
         let request = Request::new(options, work, move |result| this.end(ticket, result)).unless(cancel);
         let next = {

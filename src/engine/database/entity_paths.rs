@@ -9,7 +9,6 @@ use super::transaction::Transaction;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{FileKind, Fs};
 use crate::engine::journal::RESERVED;
-use crate::engine::normal_path::is_at_or_below;
 
 impl Transaction<'_> {
     /// Removes a path that belongs to a document, as part of the batch. The path must be in its canonical form, see
@@ -21,7 +20,7 @@ impl Transaction<'_> {
         check_path(&self.database.directory, path)?;
         let refuse =
             |why: String| Err(Error::InvalidArgument(format!("the path {path:?} of an entity {why}")));
-        if let Some(collection) = self.collection_at(path) {
+        if let Some(collection) = self.collections_at(path).first() {
             return refuse(format!("holds the file {collection} of this database"));
         }
         let fs = &*self.database.fs;
@@ -33,6 +32,7 @@ impl Transaction<'_> {
             return refuse("holds a database".into());
         }
         self.batch.removed_paths.push(path.to_owned());
+        self.batch.entity_paths.insert(path.to_owned());
         Ok(())
     }
 
@@ -53,17 +53,6 @@ impl Transaction<'_> {
         };
         self.batch.kept_paths.extend(paths.filter(is_removed).map(str::to_owned));
         Ok(())
-    }
-
-    /// Returns a collection whose file is at the path or below it.
-    fn collection_at(&self, path: &str) -> Option<String> {
-        let state = self.database.state.read();
-        let catalog =
-            state.catalog.iter().filter(|(_, record)| record.dropped.is_none()).map(|(name, _)| &**name);
-        let known = catalog.chain(state.collections.keys().map(|name| &**name));
-        let group =
-            self.group.collections.iter().filter(|(_, overlay)| !overlay.dropped).map(|(name, _)| &**name);
-        known.chain(group).find(|name| is_at_or_below(name, path)).map(str::to_owned)
     }
 }
 

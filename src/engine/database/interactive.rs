@@ -268,8 +268,8 @@ impl Commit {
     /// Compares what was read with the current state, and makes the changes.
     ///
     /// # Errors
-    /// `CONFLICT` if something that was read has changed; `UNIQUE_VIOLATION`; in another database, those of
-    /// [`Interactive::step`].
+    /// `CONFLICT` if something that was read has changed; `UNIQUE_VIOLATION`; those of
+    /// [`Transaction::remove_entity_path`]; in another database, those of [`Interactive::step`].
     pub fn apply(self, transaction: &mut Transaction<'_>) -> Result<()> {
         if let Some(known) = &self.database
             && let Err(error) = is_of(known, transaction.database)
@@ -311,7 +311,10 @@ impl Commit {
                 }
             }
             for path in &batch.removed_paths {
-                transaction.remove_path(path)?;
+                match batch.entity_paths.contains(path) {
+                    true => transaction.remove_entity_path(path)?,
+                    false => transaction.remove_path(path)?,
+                }
             }
         }
         for (spec, id) in put {

@@ -213,7 +213,6 @@ pub struct CollectionSpec {
 
 impl CollectionSpec {
     /// A collection without indexes and rules.
-    #[cfg(test)]
     pub(in crate::engine) fn plain(path: &str) -> CollectionSpec {
         let (large_field, indexes, foreign) = (None, Vec::new(), Foreign::Adopt(None));
         CollectionSpec { path: path.into(), large_field, indexes, foreign }

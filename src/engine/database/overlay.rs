@@ -126,6 +126,11 @@ impl Overlay {
         Overlay { spec: Arc::clone(spec), dropped, documents: BTreeMap::new(), indexes }
     }
 
+    /// Whether the collection was dropped and holds nothing since.
+    pub fn is_gone(&self) -> bool {
+        self.dropped && self.documents.values().all(|pending| pending.new.is_none())
+    }
+
     /// Returns an index of the documents of this overlay, by its position in the spec. O(n) when it is first asked for.
     pub fn index(&self, at: usize) -> &Index {
         self.indexes[at].get_or_init(|| {

@@ -1,17 +1,20 @@
-//! Removing the files that a batch gave up, until the removal is durable.
+//! Giving up files in a batch, and removing them until the removal is durable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::kept_bytes::is_full;
+use super::overlay::Overlay;
 use super::path_map::{PathMap, at_or_below};
-use super::paths::{collection_file, leads_out, passes_symlink};
-use super::transaction::Batch;
-use super::{Database, WarningCode};
+use super::paths::{check_path, collection_file, leads_out, passes_symlink};
+use super::transaction::{Batch, Transaction};
+use super::{CollectionSpec, Database, WarningCode};
 use crate::engine::checksum::hash_of_file;
 use crate::engine::error::{IoContext, Result};
 use crate::engine::fs::{self, FileKind, Fs};
 use crate::engine::journal::CollectionRecord;
+use crate::engine::normal_path::is_at_or_below;
 
 /// Repeats removals: a crash or an error may have come between a batch and its removals. Afterwards they are durable.
 pub fn repeat_removals(
@@ -126,6 +129,42 @@ impl Database {
             }
         }
         parents.iter().try_for_each(|parent| fs.sync_dir(parent).at("sync directory", parent))
+    }
+}
+
+impl Transaction<'_> {
+    /// Removes a path with all it holds, as part of the batch. Collections whose files are there are dropped.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a path that is not in its canonical form, that leads into a reserved folder, or that is
+    /// the database's own directory or above it.
+    pub fn remove_path(&mut self, path: &str) -> Result<()> {
+        check_path(&self.database.directory, path)?;
+        for collection in self.collections_at(path) {
+            let known =
+                self.database.state.read().collections.get(&*collection).and_then(|known| known.spec.clone());
+            self.drop_collection(&known.unwrap_or_else(|| Arc::new(CollectionSpec::plain(&collection))))?;
+        }
+        self.batch.removed_paths.push(path.to_owned());
+        Ok(())
+    }
+
+    /// Returns the paths that the batch removes.
+    pub fn removed_paths(&self) -> &[String] {
+        &self.batch.removed_paths
+    }
+
+    /// Returns the collections whose files are at the path or below it, without those that the group has dropped.
+    pub(super) fn collections_at(&self, path: &str) -> BTreeSet<String> {
+        let state = self.database.state.read();
+        let catalog = at_or_below(&state.catalog, path)
+            .filter(|(_, record)| record.dropped.is_none())
+            .map(|(name, _)| &**name);
+        let known = state.collections.keys().map(|name| &**name).filter(|name| is_at_or_below(name, path));
+        let group = at_or_below(&self.group.collections, path);
+        let is_gone = |name: &&str| self.group.collections.get(*name).is_some_and(Overlay::is_gone);
+        let found = catalog.chain(known).chain(group.map(|(name, _)| &**name));
+        found.filter(|name| !is_gone(name)).map(str::to_owned).collect()
     }
 }
 

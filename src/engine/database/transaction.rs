@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::interactive::ReadSet;
 use super::overlay::{Group, Overlay, Pending, Put};
-use super::paths::check_path;
+
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign, Moment};
 use crate::engine::document::{Document, DocumentId};
@@ -19,6 +19,8 @@ use crate::engine::index::Entries;
 pub struct Batch {
     pub collections: BTreeMap<Arc<str>, BatchChanges>,
     pub removed_paths: Vec<String>,
+    /// Those among them that belong to documents: others may begin to keep a collection there until the batch is written.
+    pub entity_paths: BTreeSet<String>,
     /// Paths that belong to documents again, although earlier batches removed them.
     pub kept_paths: Vec<String>,
 }
@@ -294,17 +296,6 @@ impl<'a> Transaction<'a> {
         let removed_durably = matches!(spec.foreign, Foreign::Refuse);
         let changes = BatchChanges { dropped: true, removed_durably, ..BatchChanges::default() };
         self.batch.collections.insert(Arc::clone(&spec.path), changes);
-        Ok(())
-    }
-
-    /// Removes a path with all it holds, as part of the batch.
-    ///
-    /// # Errors
-    /// `INVALID_ARGUMENT` for a path that is not in its canonical form, that leads into a reserved folder, or that is
-    /// the database's own directory or above it.
-    pub fn remove_path(&mut self, path: &str) -> Result<()> {
-        check_path(&self.database.directory, path)?;
-        self.batch.removed_paths.push(path.to_owned());
         Ok(())
     }
 
