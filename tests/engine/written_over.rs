@@ -150,6 +150,21 @@ fn a_transaction_step_that_reads_an_edited_document_sees_the_edit() {
 }
 
 #[test]
+fn a_transaction_is_lost_if_a_step_finds_the_file_overwritten_between_two_reads() {
+    use octoprompt_storage::engine::{Interactive, Wait};
+    let (fixture, one, _) = loaded_twice();
+    write_over(&fixture, &[(1, "edited"), (2, "b")]);
+    let transaction = Interactive::default();
+    let step = |t: &mut Transaction<'_>| {
+        assert!(t.contains(&spec("items.json"), &2.into())?);
+        append(1)(t)
+    };
+    let lost = transaction.step(&one, Wait::at_most(READ.lock_timeout), step);
+    assert_eq!(lost.map_err(|error| error.code()), Err("CONFLICT"));
+    assert!(transaction.is_lost());
+}
+
+#[test]
 fn peeking_never_returns_bytes_of_an_overwritten_file() {
     let fs = machine();
     let database = open(&fs);

@@ -170,10 +170,14 @@ impl Interactive {
         let known = inner.database.get_or_insert_with(|| (database.this.clone(), database.directory.clone()));
         let checked = is_of(known, database);
         if matches!(checked, Err(Error::Conflict(_))) {
-            self.lost.store(true, Ordering::Relaxed);
-            database.counters.conflicts.add(1);
+            self.lose(database);
         }
         checked
+    }
+
+    fn lose(&self, database: &Database) {
+        self.lost.store(true, Ordering::Relaxed);
+        database.counters.conflicts.add(1);
     }
 
     /// Runs a step unless the transaction is lost. Returns `None` if the write lock is needed.
@@ -188,8 +192,7 @@ impl Interactive {
         match inner.still_holds(database, writer, locked) {
             Ok(Some(true)) => {}
             Ok(Some(false)) => {
-                self.lost.store(true, Ordering::Relaxed);
-                database.counters.conflicts.add(1);
+                self.lose(database);
                 return Some(Err(lost()));
             }
             Ok(None) => return None,
@@ -206,7 +209,13 @@ impl Interactive {
                 Some(Ok(value))
             }
             Err(_) if transaction.needs_lock() => None,
-            Err(error) => Some(Err(error)),
+            Err(error) => {
+                // A file was changed from outside between two reads of the step, and maybe of an earlier one.
+                if matches!(error, Error::Conflict(_)) {
+                    self.lose(database);
+                }
+                Some(Err(error))
+            }
         }
     }
 }
