@@ -7,7 +7,9 @@ use std::sync::Arc;
 use crate::support::simulated::{DIRECTORY, checkpoint, machine, name, open, put};
 use crate::support::{Fixture, Handle, READ, record, spec};
 use octoprompt_storage::engine::fs::Call;
-use octoprompt_storage::engine::{Database, Durability, Error, Part, Peek, ReadOptions, Transaction};
+use octoprompt_storage::engine::{
+    Database, Durability, Error, Interactive, Part, Peek, ReadOptions, Transaction, Wait,
+};
 
 const UNCACHED: ReadOptions = ReadOptions { cached: false, ..READ };
 
@@ -139,7 +141,6 @@ fn a_write_that_relies_on_the_overwritten_file_fails_with_a_conflict() {
 
 #[test]
 fn a_transaction_step_that_reads_an_edited_document_sees_the_edit() {
-    use octoprompt_storage::engine::{Interactive, Wait};
     let (fixture, one, _) = loaded_twice();
     write_over(&fixture, &[(1, "edited"), (2, "b")]);
     let transaction = Interactive::default();
@@ -151,7 +152,6 @@ fn a_transaction_step_that_reads_an_edited_document_sees_the_edit() {
 
 #[test]
 fn a_transaction_is_lost_if_a_step_finds_the_file_overwritten_between_two_reads() {
-    use octoprompt_storage::engine::{Interactive, Wait};
     let (fixture, one, _) = loaded_twice();
     write_over(&fixture, &[(1, "edited"), (2, "b")]);
     let transaction = Interactive::default();
@@ -162,6 +162,25 @@ fn a_transaction_is_lost_if_a_step_finds_the_file_overwritten_between_two_reads(
     let lost = transaction.step(&one, Wait::at_most(READ.lock_timeout), step);
     assert_eq!(lost.map_err(|error| error.code()), Err("CONFLICT"));
     assert!(transaction.is_lost());
+}
+
+#[test]
+fn a_damaged_file_that_looks_unchanged_does_not_keep_the_others_from_their_checkpoint() {
+    let (fixture, one, _) = loaded_twice();
+    let path = fixture.path("items.json");
+    let modified = fs::metadata(&path).and_then(|found| found.modified()).expect("a time");
+    let damaged = fs::read_to_string(&path).expect("a snapshot").replace("\"a\"", "\"x\"");
+    fs::write(&path, damaged).expect("written");
+    let file = fs::File::options().write(true).open(&path).expect("opened");
+    file.set_modified(modified).expect("as before");
+    fixture.put(&one, 2, "newer");
+    put(&one, "others.json", 1, "beside it");
+    let checkpoint = || one.checkpoint(Wait::at_most(READ.lock_timeout)).map_err(|error| error.code());
+    assert_eq!(checkpoint(), Err("CORRUPT_DATA"));
+    assert!(fs::read_to_string(fixture.path("others.json")).is_ok_and(|text| text.contains("beside it")));
+    // It is found to be another file now, and adopted.
+    assert_eq!(checkpoint(), Ok(()));
+    assert!(fs::read_to_string(&path).is_ok_and(|text| text.contains("newer")));
 }
 
 #[test]

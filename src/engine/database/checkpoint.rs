@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::document_copy::copy_documents;
 use super::document_file::remove_orphans;
+use super::edits::Unread;
 use super::events::{Checkpoint, Event};
 use super::freeze::Frozen;
 use super::generations::{create_journal, read_header};
@@ -121,17 +122,18 @@ impl Database {
             (switched, frozen)
         };
         let mut fresh = Vec::with_capacity(frozen.len());
+        let mut unread = Vec::new();
         for (at, frozen) in frozen.into_iter().enumerate() {
-            let (path, seen) = (collection_file(&self.directory, &frozen.path), frozen.seen);
+            let (path, seen) = (Arc::clone(&frozen.path), frozen.seen);
             match self.stream(frozen, at, switched) {
-                // Edited since the switch: the next checkpoint looks at it again.
-                Err(Error::Corrupt { .. }) if self.fs.metadata(&path).at("look up", &path)? != seen => {}
+                Err(error) if self.is_about_source(&error) => unread.push(Unread { path, seen, error }),
                 streamed => fresh.push(streamed?),
             }
         }
         // Writing the snapshots does not count as waiting: otherwise no checkpoint that takes longer than the lock
         // timeout would end.
         let mut writer = self.acquire(Wait::at_most(wait.timeout))?;
+        left_out.extend(self.leave_out(&mut writer, unread)?);
         let collections = fresh.len();
         let bytes = fresh.iter().map(|fresh| fresh.record.size).sum();
         let (drafts, recorded) = self.install_snapshots(&mut writer, fresh, switched)?;
@@ -375,7 +377,7 @@ impl Database {
     }
 
     /// Whether the collection was dropped since the switch, which takes those that were dropped before out of the catalog.
-    fn is_dropped(&self, path: &str) -> bool {
+    pub(super) fn is_dropped(&self, path: &str) -> bool {
         self.state.read().catalog.get(path).is_some_and(|record| record.dropped.is_some())
     }
 

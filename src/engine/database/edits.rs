@@ -2,16 +2,26 @@
 //! removed them.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::freeze::Frozen;
 use super::load::WAYS_OUT;
+use super::recovery::FRESH;
 use super::state::Content;
 use super::writer::Writer;
 use super::{CollectionSpec, Database, WarningCode, collection_file};
 use crate::engine::document_map::FileId;
 use crate::engine::error::{Error, IoContext, Outcome, Result};
-use crate::engine::fs::File;
+use crate::engine::fs::{File, Metadata};
+
+/// A collection of which something could not be read when its snapshot was to be written.
+pub(super) struct Unread {
+    pub path: Arc<str>,
+    /// Metadata of its file when it was frozen.
+    pub seen: Option<Metadata>,
+    pub error: Error,
+}
 
 impl Database {
     /// Adopts what a person edited, so that it is not overwritten unseen. Returns what is wrong with files that are
@@ -77,6 +87,30 @@ impl Database {
         if let Content::Loaded(loaded) = &mut state.collection(&spec.path).content {
             loaded.seen = None;
         }
+    }
+
+    /// Whether a snapshot could not be written because of what it is made from.
+    pub(super) fn is_about_source(&self, error: &Error) -> bool {
+        let (Error::Corrupt { path, .. } | Error::Io { path, .. }) = error else { return false };
+        let is_fresh = |name: &OsStr| name.as_encoded_bytes().starts_with(FRESH.as_bytes());
+        !(path.parent() == Some(&self.reserved("")) && path.file_name().is_some_and(is_fresh))
+    }
+
+    /// Leaves collections to the next checkpoint, which looks at their files again. Returns what is wrong with those that
+    /// were neither edited nor dropped since they were frozen. The write lock is held.
+    pub(super) fn leave_out(&self, _: &mut Writer, unread: Vec<Unread>) -> Result<Vec<Error>> {
+        let mut damaged = Vec::new();
+        for Unread { path, seen, error } in unread {
+            let file = collection_file(&self.directory, &path);
+            if self.fs.metadata(&file).at("look up", &file)? == seen && !self.is_dropped(&path) {
+                damaged.push(error);
+            }
+            // What only a file holds that was removed while it was open would be lost.
+            if seen.is_some() {
+                self.state.write().collection(&path).unload();
+            }
+        }
+        Ok(damaged)
     }
 
     /// Returns what is wrong with the files of collections that have something to write but that nobody has asked for.
