@@ -15,6 +15,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::database::adopt::keep_copy;
+use super::database::collection_file;
 use super::error::{Error, IoContext, Result};
 use super::fs::{self, FileKind, Fs, Identity, OpenMode, read_all, real_path};
 use super::journal::RESERVED;
@@ -276,18 +277,7 @@ impl BasePath {
     }
 
     fn read(&self) -> Result<Record> {
-        let path = self.data().join(RECORD);
-        let Some(bytes) = read_file(&*self.fs, &path)? else { return Ok(Record::default()) };
-        let damaged = |problem: String| {
-            let what_to_do = "repair or restore it, or remove it and open every storage once";
-            Error::corrupt(&path, 0, format!("{problem}; {what_to_do}"))
-        };
-        let record: Record = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let named = record.databases.iter().chain(record.claims.keys()).chain(record.claims.values());
-        match named.into_iter().find(|name| !is_plain_path(name)) {
-            Some(name) => Err(damaged(format!("{name:?} is not under the base path"))),
-            None => Ok(record),
-        }
+        read_record(&*self.fs, &self.data())
     }
 
     /// Changes the record under its lock. `work` returns whether it changed anything.
@@ -312,6 +302,28 @@ impl BasePath {
             .map_err(|error| Error::io("write", &path, &io::Error::other(error)))?;
         text.push(b'\n');
         replace_by_way_of(&*self.fs, &data.join(NEXT_RECORD), &path, &text)
+    }
+}
+
+/// Returns the files under a base path that other databases than this one have claimed.
+pub(super) fn claimed_by_others(fs: &dyn Fs, base: &Path, database: &Path) -> Result<Vec<PathBuf>> {
+    let record = read_record(fs, &base.join(DATA))?;
+    let others = record.claims.iter().filter(|(_, owner)| collection_file(base, owner) != database);
+    Ok(others.map(|(name, _)| collection_file(base, name)).collect())
+}
+
+fn read_record(fs: &dyn Fs, data: &Path) -> Result<Record> {
+    let path = data.join(RECORD);
+    let Some(bytes) = read_file(fs, &path)? else { return Ok(Record::default()) };
+    let damaged = |problem: String| {
+        let what_to_do = "repair or restore it, or remove it and open every storage once";
+        Error::corrupt(&path, 0, format!("{problem}; {what_to_do}"))
+    };
+    let record: Record = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let named = record.databases.iter().chain(record.claims.keys()).chain(record.claims.values());
+    match named.into_iter().find(|name| !is_plain_path(name)) {
+        Some(name) => Err(damaged(format!("{name:?} is not under the base path"))),
+        None => Ok(record),
     }
 }
 

@@ -3,12 +3,15 @@
 //! A file inside a database's directory belongs to that database, unless the directory of another database lies between
 //! them. Every other file is claimed in the record of the base path, so that no second database writes to it.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::backup::{OWN, is_safe};
-use super::base_path::{BasePath, RECORD};
-use super::database::{Database, check_path, collection_file, leads_out, passes_symlink, uses_collection};
+use super::base_path::{BasePath, RECORD, claimed_by_others};
+use super::database::{
+    Database, check_path, collection_file, collections_in, leads_out, passes_symlink, uses_collection,
+};
 use super::error::{Error, IoContext, Result};
 use super::journal::RESERVED;
 use super::lock::Wait;
@@ -72,13 +75,7 @@ pub fn own_collection(
         return Ok(());
     }
     let fs = base.file_system();
-    let mut others = Vec::new();
-    for above in file.ancestors().skip(1).take_while(|above| above.starts_with(base.path())) {
-        let reserved = above.join(RESERVED);
-        if above != directory && fs.metadata(&reserved).at("look up", &reserved)?.is_some() {
-            others.push(above);
-        }
-    }
+    let others = databases_above(base, directory, &file)?;
     let taken = |other: &Path| {
         let (file, other) = (file.display(), other.display());
         Error::InvalidArgument(format!(
@@ -123,8 +120,9 @@ pub fn check_entity_path(base: &BasePath, database: &Database, directory: &Path,
     }
 }
 
-/// Refuses to remove paths at or below which a database keeps a file that it has claimed. Called last before a batch is
-/// written: the file may have been claimed since its path was checked first.
+/// Refuses to remove paths of the database in `directory` at or below which another database has a collection. Called last
+/// before a batch is written: the collection may be newer than an earlier check. Reads the record of the base path, and the
+/// journals of other databases whose directories the paths are in.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`, `CORRUPT_DATA`, `IO_ERROR`.
@@ -132,9 +130,20 @@ pub fn check_removals(base: &BasePath, directory: &Path, paths: &[String]) -> Re
     if paths.is_empty() {
         return Ok(());
     }
-    let claims = base.claims()?;
+    let fs = base.file_system();
+    let mut files = claimed_by_others(&*fs, base.path(), directory)?;
+    let mut others = BTreeSet::new();
+    for path in paths {
+        let target = collection_file(directory, path);
+        if fs.symlink_metadata(&target).at("look up", &target)?.is_some() {
+            others.extend(databases_above(base, directory, &target)?);
+        }
+    }
+    for other in others {
+        files.extend(collections_in(&fs, &other)?.iter().map(|name| collection_file(&other, name)));
+    }
     for target in paths.iter().map(|path| collection_file(directory, path)) {
-        if let Some(file) = claims.iter().find(|file| file.starts_with(&target)) {
+        if let Some(file) = files.iter().find(|file| file.starts_with(&target)) {
             return Err(Error::InvalidArgument(format!(
                 "{} cannot be removed, because it holds {}, the file of a database",
                 target.display(),
@@ -143,6 +152,19 @@ pub fn check_removals(base: &BasePath, directory: &Path, paths: &[String]) -> Re
         }
     }
     Ok(())
+}
+
+/// Returns the directories of the databases above a file, except that in `directory`.
+fn databases_above(base: &BasePath, directory: &Path, file: &Path) -> Result<Vec<PathBuf>> {
+    let fs = base.file_system();
+    let mut others = Vec::new();
+    for above in file.ancestors().skip(1).take_while(|above| above.starts_with(base.path())) {
+        let reserved = above.join(RESERVED);
+        if above != directory && fs.metadata(&reserved).at("look up", &reserved)?.is_some() {
+            others.push(above.to_path_buf());
+        }
+    }
+    Ok(others)
 }
 
 /// Refuses a file or directory that a caller may not read or write directly.

@@ -1,14 +1,11 @@
 //! Paths that belong to documents: a file or directory of the caller's that is removed together with its document.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use super::path_map::PathMap;
-use super::paths::{check_path, collection_file, passes_symlink};
+use super::paths::{check_path, collection_file, holds_database, passes_symlink};
 use super::transaction::Transaction;
-use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{FileKind, Fs};
-use crate::engine::journal::RESERVED;
+use crate::engine::error::{Error, Result};
 
 impl Transaction<'_> {
     /// Removes a path that belongs to a document, as part of the batch. The path must be in its canonical form, see
@@ -54,20 +51,4 @@ impl Transaction<'_> {
         self.batch.kept_paths.extend(paths.filter(is_removed).map(str::to_owned));
         Ok(())
     }
-}
-
-fn holds_database(fs: &dyn Fs, path: &Path) -> Result<bool> {
-    let is_directory = |path: &Path| -> Result<bool> {
-        let found = fs.symlink_metadata(path).at("look up", path)?;
-        Ok(found.is_some_and(|found| found.kind == FileKind::Directory))
-    };
-    if !is_directory(path)? {
-        return Ok(false);
-    }
-    for name in fs.list_dir(path).at("list", path)? {
-        if name == RESERVED || holds_database(fs, &path.join(name))? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }

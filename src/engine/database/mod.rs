@@ -114,7 +114,7 @@ pub use stats::{
 };
 pub use texts::Part;
 pub use transaction::Transaction;
-pub(super) use unlocked::uses_collection;
+pub(super) use unlocked::{collections_in, uses_collection};
 pub use verdicts::{ForeignRecords, Verdicts};
 pub(in crate::engine) use writer::Held;
 

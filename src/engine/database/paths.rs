@@ -81,6 +81,23 @@ pub(in crate::engine) fn passes_symlink(fs: &dyn Fs, directory: &Path, path: &st
     Ok(false)
 }
 
+/// Whether a database lies at the path or below it. Symlinks are not followed.
+pub(super) fn holds_database(fs: &dyn Fs, path: &Path) -> Result<bool> {
+    let is_directory = |path: &Path| -> Result<bool> {
+        let found = fs.symlink_metadata(path).at("look up", path)?;
+        Ok(found.is_some_and(|found| found.kind == FileKind::Directory))
+    };
+    if !is_directory(path)? {
+        return Ok(false);
+    }
+    for name in fs.list_dir(path).at("list", path)? {
+        if name == RESERVED || holds_database(fs, &path.join(name))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Returns how many levels the path leads upwards, and the rest of it.
 fn split(path: &str) -> (usize, &str) {
     let (mut above, mut rest) = (0, path);

@@ -7,19 +7,22 @@ use std::sync::Arc;
 use super::kept_bytes::is_full;
 use super::overlay::Overlay;
 use super::path_map::{PathMap, at_or_below};
-use super::paths::{check_path, collection_file, leads_out, passes_symlink};
+use super::paths::{check_path, collection_file, holds_database, leads_out, passes_symlink};
 use super::transaction::{Batch, Transaction};
 use super::{CollectionSpec, Database, WarningCode};
+use crate::engine::base_path::claimed_by_others;
 use crate::engine::checksum::hash_of_file;
-use crate::engine::error::{IoContext, Result};
+use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, FileKind, Fs};
 use crate::engine::journal::CollectionRecord;
 use crate::engine::normal_path::is_at_or_below;
 
-/// Repeats removals: a crash or an error may have come between a batch and its removals. Afterwards they are durable.
+/// Repeats removals: a crash or an error may have come between a batch and its removals. Afterwards they are durable. What
+/// another database has begun to keep at a removed path stays. `most_above` is that of the options.
 pub fn repeat_removals(
     fs: &dyn Fs,
     directory: &Path,
+    most_above: usize,
     catalog: &BTreeMap<String, CollectionRecord>,
     removed: u64,
     removals: &PathMap<u64>,
@@ -38,8 +41,11 @@ pub fn repeat_removals(
         let revived = at_or_below(catalog, path)
             .any(|(_, record)| record.snapshots.iter().any(|snapshot| snapshot.covers >= *seq));
         if *seq > removed && !revived {
-            touched.extend(removal_target(fs, directory, path)?);
+            touched.extend(removed_target(fs, directory, path)?);
         }
+    }
+    if !removals.is_empty() {
+        foreign.extend(claimed_files(fs, directory, most_above));
     }
     // Redoing the removal of a directory may have left a file in its place.
     let is_directory = |path: &Path| -> Result<bool> {
@@ -115,11 +121,15 @@ impl Database {
     /// Removes paths that batches removed before, durably: a removal may have failed, or been left to the next
     /// checkpoint. One sync for all that was in a directory.
     pub(super) fn remove_for_good(&self, removed: &BTreeSet<String>) -> Result<()> {
+        if removed.is_empty() {
+            return Ok(());
+        }
         let fs = &*self.fs;
+        let claimed = claimed_files(fs, &self.directory, self.options.most_above);
         let mut parents = BTreeSet::new();
         for path in removed {
-            let Some(target) = removal_target(fs, &self.directory, path)? else { continue };
-            fs::remove_tree(fs, &target).at("remove", &target)?;
+            let Some(target) = removed_target(fs, &self.directory, path)? else { continue };
+            fs::remove_tree_except(fs, &target, &claimed).at("remove", &target)?;
             for (below, above) in target.ancestors().zip(target.ancestors().skip(1)) {
                 if fs.metadata(above).at("look up", above)?.is_some() {
                     redo_removal(fs, below)?;
@@ -136,10 +146,17 @@ impl Transaction<'_> {
     /// Removes a path with all it holds, as part of the batch. Collections whose files are there are dropped.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for a path that is not in its canonical form, that leads into a reserved folder, or that is
-    /// the database's own directory or above it.
+    /// `INVALID_ARGUMENT` for a path that is not in its canonical form, that leads into a reserved folder, that is the
+    /// database's own directory or above it, or that holds another database.
     pub fn remove_path(&mut self, path: &str) -> Result<()> {
         check_path(&self.database.directory, path)?;
+        let target = collection_file(&self.database.directory, path);
+        if holds_database(&*self.database.fs, &target)? {
+            let target = target.display();
+            return Err(Error::InvalidArgument(format!(
+                "{target} cannot be removed, because it holds a database"
+            )));
+        }
         for collection in self.collections_at(path) {
             let known =
                 self.database.state.read().collections.get(&*collection).and_then(|known| known.spec.clone());
@@ -184,6 +201,21 @@ pub fn removal_target(fs: &dyn Fs, directory: &Path, path: &str) -> Result<Optio
         return Ok(None);
     }
     Ok(Some(collection_file(directory, path)))
+}
+
+/// Like [`removal_target`], for a path that was removed before; also `None` if there is a database now, which was created
+/// since: no path that holds one is removed.
+fn removed_target(fs: &dyn Fs, directory: &Path, path: &str) -> Result<Option<PathBuf>> {
+    match removal_target(fs, directory, path)? {
+        Some(target) if holds_database(fs, &target)? => Ok(None),
+        target => Ok(target),
+    }
+}
+
+/// Returns the files that other databases under the same base path have claimed; none if that cannot be read.
+fn claimed_files(fs: &dyn Fs, directory: &Path, most_above: usize) -> Vec<PathBuf> {
+    let base = directory.ancestors().nth(most_above);
+    base.and_then(|base| claimed_by_others(fs, base, directory).ok()).unwrap_or_default()
 }
 
 /// Returns whether a file is the one that the catalog knew before the collection was dropped, or what redoing its

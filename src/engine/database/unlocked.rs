@@ -1,6 +1,7 @@
 //! Reading the journals of a database without its locks: in a directory where nothing can be written, or of another
 //! database than the one that was opened. Others may write to it, checkpoint it and begin it anew meanwhile.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -42,9 +43,15 @@ pub fn read(fs: &Arc<dyn Fs>, directory: &Path) -> Result<Option<State>> {
 
 /// Whether the database in `directory`, which other processes may have open, has a collection in this file.
 pub(in crate::engine) fn uses_collection(fs: &Arc<dyn Fs>, directory: &Path, path: &str) -> Result<bool> {
-    let Some(state) = read(fs, directory)? else { return Ok(false) };
-    let known = state.catalog.get(path).is_some_and(|record| record.dropped.is_none());
-    Ok(known || state.has_changes(path))
+    Ok(collections_in(fs, directory)?.contains(path))
+}
+
+/// Returns the collections of the database in `directory`, which other processes may have open.
+pub(in crate::engine) fn collections_in(fs: &Arc<dyn Fs>, directory: &Path) -> Result<BTreeSet<String>> {
+    let Some(state) = read(fs, directory)? else { return Ok(BTreeSet::new()) };
+    let known =
+        state.catalog.iter().filter(|(_, record)| record.dropped.is_none()).map(|(path, _)| path.clone());
+    Ok(known.chain(state.changed().map(|(path, _)| path.to_string())).collect())
 }
 
 #[cfg(test)]

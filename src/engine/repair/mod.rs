@@ -67,7 +67,7 @@ fn repair_within(fs: &Arc<dyn Fs>, directory: &Path, most_above: usize, wait: Wa
     let removed = survey.journals.removals.iter().map(|(path, _)| path);
     check_reach(directory, most_above, survey.journals.state.paths().chain(removed))?;
     cancel::begin()?;
-    let mut repair = Repair { fs: &**fs, directory, actions: Vec::new() };
+    let mut repair = Repair { fs: &**fs, directory, most_above, actions: Vec::new() };
     let copies = repair.run(&survey, &cut)?;
     let (copies, actions) = (Some(copies), repair.actions);
     let after = Survey::alone(fs, directory)?.1.report(directory);
@@ -118,6 +118,8 @@ impl Sole {
 struct Repair<'a> {
     fs: &'a dyn Fs,
     directory: &'a Path,
+    /// See [`DatabaseOptions::most_above`](crate::engine::DatabaseOptions::most_above).
+    most_above: usize,
     actions: Vec<Action>,
 }
 
@@ -163,7 +165,14 @@ impl Repair<'_> {
             }
         }
         let state = &journals.state;
-        repeat_removals(self.fs, self.directory, &state.catalog, state.removed, &journals.removals)?;
+        repeat_removals(
+            self.fs,
+            self.directory,
+            self.most_above,
+            &state.catalog,
+            state.removed,
+            &journals.removals,
+        )?;
         let generation = self.begin_journal(journals, catalog, seq, cut)?;
         for name in replaced.iter().filter(|name| name.as_str() != "tip") {
             let path = self.directory.join(RESERVED).join(name);
