@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { IndexManager, type IndexConfig } from '../index.js'
-import { caught, withDirectory } from './support/index.js'
+import { caught, withDirectory, withProject } from './support/index.js'
 import { Things, anything, thing } from './support/things.js'
 
 const byName: IndexConfig = { name: 'by_name', type: 'hash', fields: ['name'] }
@@ -160,3 +160,13 @@ describe('declared indexes', () => {
     assert.deepEqual(await other.query('by_name', 'red'), [])
   }))
 })
+
+test('the indexes of projects answer beside a storage that declares others on their file', withProject(async (projects, project, { base }) => {
+  await projects.close()
+  const file = join('data', 'project_storage', 'projects.json')
+  await using storage = new Things({ basePath: base, dataDir: 'data/project_storage', file, indexes: [byName] })
+  assert.equal((await storage.findBy('by_name', project.name)).length, 1)
+  await using indexes = new IndexManager(base, 'data/project_storage')
+  assert.deepEqual(await indexes.query('projects_by_name', project.name), [project.id])
+  assert.equal((await storage.findBy('by_name', project.name)).length, 1)
+}))

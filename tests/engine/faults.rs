@@ -361,8 +361,8 @@ fn a_process_that_opens_the_database_completes_the_removals_of_a_dead_process() 
     let dying = fs.process();
     let (_other, database) = (open(&fs), open(&dying));
     fs.write_file("/database/folder/x", b"x");
-    let is_folder = |call: &Call| matches!(call, Call::ListDir { path } if path.ends_with("folder"));
-    dying.fail_when(is_folder, Fault::Io, Repeat::Forever);
+    let is_removal = |call: &Call| matches!(call, Call::RemoveFile { path } if path.ends_with("folder/x"));
+    dying.fail_when(is_removal, Fault::Io, Repeat::Forever);
     database.write(Durability::Full, |t| t.remove_path("folder")).expect("committed");
     dying.kill();
     assert!(fs.read_file("/database/folder/x").is_some());

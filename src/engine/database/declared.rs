@@ -98,13 +98,22 @@ impl Collection {
 
     /// Returns the spec that a call with this one gets. While somebody claims the collection, a caller that does not may ask
     /// for its documents, but not for indexes that nobody claims: it has prepared its call before those who claim the
-    /// collection now did, and an index that it brought back would refuse their keys or stand in the way of their own.
-    pub(super) fn allowed(&self, wanted: &Arc<CollectionSpec>) -> Arc<CollectionSpec> {
+    /// collection now did, and an index that it brought back would refuse their keys or stand in the way of their own. The
+    /// indexes in `own`, which every database of this kind has, may be asked for at any time.
+    pub(super) fn allowed(
+        &self,
+        wanted: &Arc<CollectionSpec>,
+        own: Option<&CollectionSpec>,
+    ) -> Arc<CollectionSpec> {
         let claimed = self.claimed_of(&wanted.indexes);
-        if !self.is_claimed() || claimed.len() == wanted.indexes.len() {
+        let is_allowed = |index: &&Arc<IndexSpec>| {
+            claimed.contains(index) || own.is_some_and(|own| own.indexes.contains(index))
+        };
+        let allowed: Vec<_> = wanted.indexes.iter().filter(is_allowed).cloned().collect();
+        if !self.is_claimed() || allowed.len() == wanted.indexes.len() {
             return Arc::clone(wanted);
         }
-        Arc::new(wanted.with_indexes(claimed))
+        Arc::new(wanted.with_indexes(allowed))
     }
 
     /// Returns those of the indexes that somebody claims. Those with rules of their own belong to the storages of this

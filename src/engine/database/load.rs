@@ -69,7 +69,10 @@ impl Database {
         let joined = {
             let state = self.state.read();
             let known = state.collections.get(&spec.path);
-            let wanted = || known.map_or_else(|| Arc::clone(spec), |known| known.allowed(spec));
+            let wanted = || {
+                let own = self.owners().map(|owners| owners.spec).filter(|own| own.path == spec.path);
+                known.map_or_else(|| Arc::clone(spec), |known| known.allowed(spec, own.as_deref()))
+            };
             match known.and_then(|known| known.spec.as_ref()) {
                 Some(before) if before.provides(spec) || before.provides(&wanted()) => {
                     return Arc::clone(before);
