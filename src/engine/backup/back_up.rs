@@ -93,7 +93,9 @@ pub fn back_up(
     let finished = made.and_then(|()| {
         fs.rename(&partial, &target).at("rename into place", &target)?;
         // A process that was killed may have created the directories without syncing them.
-        fs::sync_dirs_above(&*fs, &target).at("sync the directories above", &target)
+        let synced = fs::sync_dirs_above(&*fs, &target).at("sync the directories above", &target);
+        // Only now is it certain that what has the name is this backup.
+        synced.inspect_err(|_| drop(fs.rename(&target, &partial)))
     });
     match finished {
         Ok(()) => {
@@ -102,7 +104,6 @@ pub fn back_up(
         }
         Err(error) => {
             // What cannot be removed now is swept by the next backup; without its final name it is not a backup.
-            let _ = fs.rename(&target, &partial);
             let _ = fs::remove_tree(&*fs, &partial);
             Err(error)
         }
