@@ -10,7 +10,7 @@ use std::time::Duration;
 use octoprompt_storage::engine::backup::{
     BackupOptions, Site, back_up, list_backups, prune_backups, restore,
 };
-use octoprompt_storage::engine::fs::{Call, Fs, OsFs, SimFs};
+use octoprompt_storage::engine::fs::{Call, Fault, Fs, OsFs, Repeat, SimFs};
 use octoprompt_storage::engine::{
     BasePath, CollectionSpec, DatabaseOptions, Durability, Foreign, Part, Registry, Wait,
 };
@@ -152,6 +152,32 @@ fn an_aborted_backup_leaves_nothing() {
     assert_eq!(code(back_up(&process.site, Some("one"), &options(), &mut stop)).map(drop), Err("ABORTED"));
     assert!(told.is_sorted() && told.iter().all(|(done, total)| done <= total));
     assert_eq!(fs.list_dir(Path::new("/base/backups")).expect("a directory"), [".lock"]);
+}
+
+#[test]
+fn a_failed_backup_leaves_a_directory_that_somebody_made_under_its_name() {
+    let fs = machine();
+    let process = Process::start(&fs);
+    let outside = fs.clone();
+    let creates =
+        |call: &Call| matches!(call, Call::CreateDir { path } if path.ends_with(".partial-one/data"));
+    process.fs.before(creates, move || outside.write_file("/base/backups/one/mine", b"mine"));
+    process.fs.fail_when(creates, Fault::NoSpace { written: 0 }, Repeat::Once);
+    let made = back_up(&process.site, Some("one"), &options(), &mut to_the_end());
+    assert_eq!(code(made).map(drop), Err("IO_ERROR"));
+    assert_eq!(fs.read_file("/base/backups/one/mine").as_deref(), Some(&b"mine"[..]));
+}
+
+#[test]
+fn a_file_that_no_backup_may_restore_fails_a_backup() {
+    for path in ["data/one/.STORAGE/file", "data/.Restore/file", "data/.migration-/.Storage"] {
+        let fs = machine();
+        fs.write_file(format!("/base/{path}"), b"not ours");
+        let process = Process::start(&fs);
+        let made = back_up(&process.site, Some("one"), &options(), &mut to_the_end());
+        let error = made.map(drop).expect_err("it could not be restored");
+        assert!(error.code() == "INVALID_ARGUMENT" && error.to_string().contains(path), "{error}");
+    }
 }
 
 #[test]

@@ -204,6 +204,12 @@ impl Sources {
                 return Err(Error::InvalidArgument(format!("include: {path:?} does not exist")));
             }
         }
+        let mut listed = inventory.files.iter().chain(&inventory.directories);
+        if let Some(path) = listed.find(|path| !super::is_safe(path)) {
+            return Err(Error::InvalidArgument(format!(
+                "{path:?} is not a path that a backup may restore; rename it, or move it elsewhere"
+            )));
+        }
         let taken: BTreeSet<&str> = collections.iter().map(|collection| collection.path.as_str()).collect();
         inventory.files.retain(|path| !taken.contains(path.as_str()));
         for list in [&mut inventory.files, &mut inventory.directories, &mut inventory.left_out] {
