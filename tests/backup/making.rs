@@ -16,6 +16,7 @@ use octoprompt_storage::engine::{
 };
 
 use crate::crashes::calls_of_copying;
+use crate::restoring::changed_manifest;
 use crate::support::{record, spec};
 use crate::world::{COLLECTIONS, Process, READ, code, image, machine, no_wait, options, to_the_end};
 
@@ -346,6 +347,19 @@ fn pruning_removes_only_the_oldest_complete_backups() {
     let left: Vec<String> =
         list_backups(&process.site).expect("listed").into_iter().map(|b| b.name).collect();
     assert_eq!(left, ["strange", "3"]);
+}
+
+#[test]
+fn a_backup_can_be_made_beside_one_with_the_latest_time_that_there_is() {
+    let fs = machine();
+    let mut process = Process::start(&fs);
+    process.back_up("1").expect("backed up");
+    let manifest = "/base/backups/1/manifest.json";
+    let text = String::from_utf8(fs.read_file(manifest).expect("a manifest")).expect("text");
+    let forged = changed_manifest(&text, |content| content["created"] = u64::MAX.into());
+    fs.write_file(manifest, forged.as_bytes());
+    process.back_up("2").expect("backed up");
+    assert_eq!(prune_backups(&process.site, 1, no_wait()).expect("pruned"), ["1"]);
 }
 
 #[test]

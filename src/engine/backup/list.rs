@@ -72,7 +72,7 @@ pub fn next_time(site: &Site) -> Result<u64> {
     let mut time = now_ms();
     for name in fs.list_dir(&backups).at("list", &backups)? {
         if let Ok(Some((manifest, _))) = read_sealed::<Manifest>(&*fs, &backups.join(name).join(MANIFEST)) {
-            time = time.max(manifest.created + 1);
+            time = time.max(manifest.created.saturating_add(1));
         }
     }
     Ok(time)
