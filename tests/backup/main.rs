@@ -19,4 +19,5 @@ mod restoring;
 #[path = "../support/mod.rs"]
 mod support;
 mod verifying;
+mod waiting;
 mod world;

@@ -73,11 +73,13 @@ pub fn back_up(
     let databases: Vec<Arc<Database>> =
         directories.iter().map(|directory| site.open(directory, options.wait)).collect::<Result<_>>()?;
     let partial = partial(&backups, &name);
+    // Opening them is work, which may have taken longer than anybody is to be waited for.
+    let wait = Wait::at_most(options.wait.timeout);
     let made = {
-        let quiet = databases.iter().map(|database| database.quiet(options.wait));
+        let quiet = databases.iter().map(|database| database.quiet(wait));
         let _quiet: Vec<Option<Quiet<'_>>> = quiet.collect::<Result<_>>()?;
         let (cuts, _copying) = {
-            let held = databases.iter().map(|database| database.acquire(options.wait));
+            let held = databases.iter().map(|database| database.acquire(wait));
             let mut held: Vec<Held<'_>> = held.collect::<Result<_>>()?;
             let cuts = databases.iter().zip(&mut held).map(|(database, held)| database.cut(held));
             let cuts = cuts.collect::<Result<Vec<Cut>>>()?;

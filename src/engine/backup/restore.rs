@@ -52,6 +52,8 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
     let data = site.base.data();
     fs::create_dirs(&*fs, &data).at("create", &data)?;
     fs::check_space(&*fs, &data, manifest.size(), "restoring").at("write to", &data)?;
+    // Reading the backup is work, which may have taken longer than anybody is to be waited for.
+    let wait = Wait::at_most(wait.timeout);
     let (_lock, settled) = MigrationLock::acquire_and_settle(site, wait)?;
     let damaged_intents = match settled {
         Ok(()) => false,
