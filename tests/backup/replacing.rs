@@ -64,6 +64,18 @@ fn a_file_that_vanishes_before_its_removal_is_no_error() {
     assert_eq!(process.see().expect("readable"), before);
 }
 
+#[test]
+fn a_directory_where_a_file_system_is_mounted_is_emptied_and_stays() {
+    let fs = machine();
+    let (mut process, before) = changed(&fs);
+    let removes = |call: &Call| matches!(call, Call::RemoveDir { path } if path.ends_with("data/added"));
+    process.fs.fail_when(removes, Fault::Kind(ErrorKind::ResourceBusy), Repeat::Forever);
+    process.restore("one").expect("restored");
+    let mut restored = process.see().expect("readable");
+    assert!(restored.directories.remove("data/added"));
+    assert_eq!(restored, before);
+}
+
 /// Whether the call syncs a directory after the intent was renamed into place or, with `removals`, removes the intent.
 fn follows_the_intent(removals: bool) -> impl Fn(&Call) -> bool {
     let named = AtomicBool::new(false);

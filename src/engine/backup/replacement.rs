@@ -251,6 +251,7 @@ impl Replacement {
 
     /// Removes what is not to stay, and what has another kind than what takes its place. Adds what it changed to `touched`.
     fn make_way(&self, site: &Site, again: bool, touched: &mut DirectoriesAbove<'_>) -> Result<()> {
+        use io::ErrorKind::{DirectoryNotEmpty, ResourceBusy};
         let fs = site.fs();
         for path in self.remove.iter().map(|path| site.base.absolute(path)) {
             match fs.remove_file(&path) {
@@ -274,8 +275,8 @@ impl Replacement {
         }
         for path in self.remove_directories.iter().map(|path| site.base.absolute(path)) {
             match fs.remove_dir(&path) {
-                // Something was put there meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                // Something was put there meanwhile, or it is where a file system is mounted.
+                Err(error) if matches!(error.kind(), DirectoryNotEmpty | ResourceBusy) => {}
                 Err(error) if !is_missing(&error) => return Err(Error::io("remove", &path, &error)),
                 _ => {}
             }
