@@ -384,7 +384,7 @@ fn a_migration_whose_write_failed_to_sync_is_rolled_back() {
 }
 
 #[test]
-fn a_file_that_vanishes_or_is_unreadable_as_a_migration_ends_is_no_error() {
+fn what_vanishes_or_is_unreadable_as_a_migration_ends_is_no_error() {
     let fs = machine();
     let process = Process::start(&fs);
     let held = hold(&process).expect("held");
@@ -395,6 +395,9 @@ fn a_file_that_vanishes_or_is_unreadable_as_a_migration_ends_is_no_error() {
     let outside = fs.clone();
     let opens = |call: &Call| matches!(call, Call::Open { path, .. } if path.ends_with("notes.txt"));
     process.fs.before(opens, move || outside.remove("/base/data/notes.txt"));
+    let outside = fs.clone();
+    let syncs = |call: &Call| matches!(call, Call::SyncDir { path } if path.ends_with("data/empty"));
+    process.fs.before(syncs, move || outside.remove("/base/data/empty"));
     let _ = held.discard(&copy).expect("discarded");
     assert_eq!((process.fs.faults(), fs.read_file("/base/data/notes.txt")), (1, None));
 }

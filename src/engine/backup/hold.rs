@@ -17,7 +17,7 @@ use super::inventory::Inventory;
 use super::lock::MigrationLock;
 use super::manifest::{DatabaseEntry, FileEntry, Kind, Manifest};
 use super::places::{Places, Purpose, Strangers};
-use super::replacement::{Replacement, Source, sync_file};
+use super::replacement::{Replacement, Source, sync_directory, sync_file};
 use super::{Site, intent, opened};
 use crate::engine::database::{Cut, CutContent, Database, Frozen, Held, Mutant, Quiet, WAYS_OUT};
 use crate::engine::error::{Error, IoContext, Result};
@@ -341,7 +341,7 @@ impl Hold {
             sync_file(&*fs, &path)?;
         }
         for path in inventory.directories.iter().map(|path| site.base.absolute(path)) {
-            fs.sync_dir(&path).at("sync directory", &path)?;
+            sync_directory(&*fs, &path)?;
         }
         let data = site.base.data();
         fs.sync_dir(&data).at("sync directory", &data)

@@ -237,9 +237,7 @@ impl Replacement {
         }
         // The innermost first: no directory becomes durable before what is in it.
         for directory in touched.directories.into_iter().rev() {
-            if fs.metadata(&directory).at("look up", &directory)?.is_some() {
-                fs.sync_dir(&directory).at("sync directory", &directory)?;
-            }
+            sync_directory(&*fs, &directory)?;
         }
         for database in &self.databases {
             let directory = site.base.absolute(&database.path);
@@ -362,6 +360,14 @@ pub fn sync_file(fs: &dyn Fs, path: &Path) -> Result<()> {
     match fs.open(path, OpenMode::Read).and_then(|file| file.sync_data()) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied || is_missing(&error) => Ok(()),
         other => other.at("sync", path),
+    }
+}
+
+/// Syncs a directory that somebody else may remove at any time.
+pub fn sync_directory(fs: &dyn Fs, path: &Path) -> Result<()> {
+    match fs.sync_dir(path) {
+        Err(error) if is_missing(&error) => Ok(()),
+        other => other.at("sync directory", path),
     }
 }
 
