@@ -64,8 +64,7 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
     let databases = manifest.databases.iter().map(|entry| entry.path.as_str());
     let directories = site.databases_and(databases, wait)?;
     let missing = missing(site, &directories)?;
-    // One that is damaged is replaced.
-    let claims: BTreeSet<PathBuf> = site.base.claims().unwrap_or_default().into_iter().collect();
+    let claims: BTreeSet<PathBuf> = site.base.claims()?.into_iter().collect();
     let staged = site.restore_directory().join(STAGED);
     let mut declared = false;
     let restored = alone(site, &directories, wait, |owned| {
