@@ -25,6 +25,13 @@ describe('reading commands', () => {
     assert.equal((await readdir(base)).sort().join(), 'app,data')
   }))
 
+  test('status counts a version once, however often the old package tried it', withApp(async ({ json, write }) => {
+    const record = (version: string, appliedAt: number, success: boolean) => ({ version, description: '', appliedAt, success })
+    const migrations = [record('1.0.0', 1, false), record('1.0.0', 2, true), record('2.0.0', 3, false), record('2.0.0', 4, false)]
+    await write({ 'data/.migration-state.json': JSON.stringify({ currentVersion: '1.0.0', migrations }) })
+    assert.deepEqual((await json('status')).migrations, { currentVersion: '1.0.0', applied: 1, failed: 1 })
+  }))
+
   test('projects and files read the data of the old package', withOldData(async ({ base }) => {
     const { code, stdout, stderr } = await cli(['projects', '--json'], { cwd: base })
     assert.equal(code, 0, stderr)

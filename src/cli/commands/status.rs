@@ -128,12 +128,9 @@ impl Status {
 
 fn migrations(run: &Run) -> Result<Migrations> {
     let state = StateFile::of(&run.place.site().base).load()?;
-    let applied = state.applied().count();
-    Ok(Migrations {
-        current_version: state.current().to_string(),
-        applied,
-        failed: state.records().len() - applied,
-    })
+    let counting = state.counting();
+    let applied = counting.values().filter(|record| record.success).count();
+    Ok(Migrations { current_version: state.current().to_string(), applied, failed: counting.len() - applied })
 }
 
 fn backups(run: &Run) -> Result<Backups> {
