@@ -107,16 +107,16 @@ impl Place {
     }
 
     /// Returns the directories of all databases, including that of the projects if there is one. If the record of databases
-    /// is damaged, returns only the latter.
+    /// is damaged, returns those that are found without it.
     ///
     /// # Errors
     /// `NO_DATA` if there is none.
     pub fn databases(&self) -> Result<Vec<PathBuf>> {
-        let mut found = match self.site().base.databases() {
-            Ok(found) => found,
-            Err(Error::Corrupt { .. }) => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
+        let base = self.site().base;
+        let mut found = match base.databases() {
+            Err(Error::Corrupt { .. }) => base.unrecorded_databases(),
+            found => found,
+        }?;
         if self.has_projects()? {
             found.push(self.directory());
         }

@@ -78,10 +78,18 @@ impl BasePath {
     /// # Errors
     /// `CORRUPT_DATA` if the record is damaged, `IO_ERROR`.
     pub fn databases(&self) -> Result<Vec<PathBuf>> {
+        self.databases_and(&self.read()?.databases)
+    }
+
+    /// Returns the databases that are found without the record.
+    pub fn unrecorded_databases(&self) -> Result<Vec<PathBuf>> {
+        self.databases_and(&BTreeSet::new())
+    }
+
+    fn databases_and(&self, recorded: &BTreeSet<String>) -> Result<Vec<PathBuf>> {
         let mut found = BTreeSet::new();
         self.search(&self.data(), &mut found)?;
         let mut known = self.identities(&found)?;
-        let recorded = self.read()?.databases;
         for directory in recorded.iter().map(|name| self.absolute(name)).chain([self.path.clone()]) {
             if self.is_database(&directory)?
                 && self.identity(&directory)?.is_some_and(|identity| known.insert(identity))
