@@ -7,6 +7,7 @@ import { describe, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { bin, cli, environment, withApp, withCli } from './support/cli.js'
 import { filesPath, withOldData } from './support/index.js'
+import { Things } from './support/things.js'
 
 const manifest = JSON.parse(readFileSync(join(__dirname, '../package.json'), 'utf8'))
 
@@ -238,6 +239,33 @@ describe('maintenance', () => {
     assert.match(lossy.stdout, /DOCUMENTS_LOST/)
     assert.match(lossy.stderr, /^something was lost: /m)
     assert.match(await text('repair', '--yes'), /nothing to repair/)
+  }))
+
+  test('a repair that cannot go on tells what it has lost so far', withApp(async ({ base, open, run }) => {
+    const things = new Things({ basePath: base, dataDir: 'data/a' })
+    await things.create({ name: 'lost' })
+    await things.close()
+    await rm(join(base, 'data/a/things.json'))
+    const storage = open()
+    await storage.list()
+    const { code, stdout, stderr } = await run('repair', '--yes', '--json', '--lock-timeout', '0')
+    await storage.close()
+    const { ok, databases } = JSON.parse(stdout)
+    const lost = databases.map(({ actions }: any) => actions.some((action: any) => action.code === 'DOCUMENTS_LOST'))
+    assert.deepEqual([code, ok, lost, JSON.parse(stderr).error.code], [5, false, [true], 'LOCK_TIMEOUT'])
+  }))
+
+  test('databases are found without their record, so that it can be repaired', withCli(async ({ base, json, run }) => {
+    const things = new Things({ basePath: base, dataDir: 'data/things' })
+    await things.create({ name: 'kept' })
+    await things.close()
+    const record = join(base, 'data/.databases.json')
+    await writeFile(record, '{')
+    const { code, stdout } = await run('verify', '--json')
+    const { databases, problems } = JSON.parse(stdout)
+    assert.deepEqual([code, databases.length, problems[0].code], [3, 1, 'RECORD_DAMAGED'])
+    assert.equal((await json('repair', '--yes')).ok, true)
+    assert.equal((await json('verify')).ok, true)
   }))
 
   test('verify of an edited file advises to keep or undo the edit instead of a repair', withApp(async ({ base, run, text }) => {

@@ -65,14 +65,20 @@ pub fn repair(run: &mut Run, yes: bool) -> Result<Exit> {
         base.repair_record(directory, run.place.wait())?;
     }
     let mut repaired = Vec::new();
-    for directory in &run.place.databases()? {
-        repaired.push(engine::repair_under(&base, directory, run.place.wait())?);
-    }
-    let ok = repaired.iter().all(RepairReport::is_ok);
+    let ended = run.place.databases().and_then(|directories| {
+        for directory in &directories {
+            repaired.push(engine::repair_under(&base, directory, run.place.wait())?);
+        }
+        Ok(())
+    });
+    let ok = ended.is_ok() && repaired.iter().all(RepairReport::is_ok);
     let lost = repaired.iter().flat_map(|report| &report.actions).any(is_lost);
     // As with fsck: a database that is sound again but lost something is not as it was.
     let exit = if ok && !lost { Exit::Done } else { Exit::Problems };
-    exit.after(tell_repaired(run, ok, lost, &repaired))
+    // What was lost is told even if the rest cannot be repaired now: a database that is repaired does not show it any more.
+    let told = if repaired.is_empty() { Ok(()) } else { tell_repaired(run, ok, lost, &repaired) };
+    ended?;
+    exit.after(told)
 }
 
 fn tell_repaired(run: &mut Run, ok: bool, lost: bool, repaired: &[RepairReport]) -> Result<()> {
