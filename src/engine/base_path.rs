@@ -277,7 +277,10 @@ impl BasePath {
             }
             let path = directory.join(&name);
             let metadata = self.fs.symlink_metadata(&path).at("look up", &path)?;
-            if !name.starts_with('.') && metadata.is_some_and(|found| found.kind == FileKind::Directory) {
+            if !name.starts_with('.')
+                && metadata.is_some_and(|found| found.kind == FileKind::Directory)
+                && !fs::is_systems_own(&*self.fs, &path)
+            {
                 self.search(&path, found)?;
             }
         }

@@ -18,6 +18,7 @@ mod replacing;
 mod restoring;
 #[path = "../support/mod.rs"]
 mod support;
+mod unreadable;
 mod verifying;
 mod waiting;
 mod world;

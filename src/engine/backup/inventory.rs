@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{MIGRATION, RESTORE, Site};
 use crate::engine::base_path::{NEXT_RECORD, RECORD_LOCK};
 use crate::engine::error::{IoContext, Result};
-use crate::engine::fs::{FileKind, list_if_there};
+use crate::engine::fs::{FileKind, is_systems_own, list_if_there};
 use crate::engine::journal::RESERVED;
 
 /// Paths relative to the base path. Directories come before what is in them.
@@ -33,6 +33,7 @@ impl Inventory {
         let Some(metadata) = site.fs().symlink_metadata(path).at("look up", path)? else { return Ok(false) };
         match metadata.kind {
             FileKind::File => self.files.push(relative.to_owned()),
+            FileKind::Directory if is_systems_own(&*site.fs(), path) => {}
             FileKind::Directory => {
                 self.directories.push(relative.to_owned());
                 self.walk(site, path, relative, &[])?;

@@ -30,6 +30,10 @@ pub struct BackupInfo {
 }
 
 impl BackupInfo {
+    fn unknown(name: String, path: PathBuf) -> BackupInfo {
+        BackupInfo { name, path, created: None, size: 0, files: 0, problem: None }
+    }
+
     /// Whether there is a manifest and every file that it names is there with the right size.
     pub fn is_complete(&self) -> bool {
         self.problem.is_none()
@@ -45,11 +49,17 @@ pub fn list_backups(site: &Site) -> Result<Vec<BackupInfo>> {
         other => other.at("list", &backups)?,
     };
     let mut found = Vec::new();
-    for name in names.into_iter().filter(|name| !name.starts_with('.')) {
+    for name in names.into_iter().filter(|name| !name.starts_with('.') && name != fs::LOST_AND_FOUND) {
         let path = backups.join(&name);
         let metadata = fs.symlink_metadata(&path).at("look up", &path)?;
         if metadata.is_some_and(|found| found.kind == FileKind::Directory) {
-            found.push(describe(&*fs, name, path)?);
+            // One that cannot be read does not hide the others.
+            found.push(match describe(&*fs, name.clone(), path.clone()) {
+                Err(error) if !error.is_shortage() => {
+                    BackupInfo { problem: Some(error.to_string()), ..BackupInfo::unknown(name, path) }
+                }
+                described => described?,
+            });
         }
     }
     order::sort_by(&mut found, |a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
@@ -79,7 +89,7 @@ pub fn next_time(site: &Site) -> Result<u64> {
 }
 
 fn describe(fs: &dyn Fs, name: String, path: PathBuf) -> Result<BackupInfo> {
-    let mut info = BackupInfo { name, path, created: None, size: 0, files: 0, problem: None };
+    let mut info = BackupInfo::unknown(name, path);
     let manifest = match read_sealed::<Manifest>(fs, &info.path.join(MANIFEST)) {
         Ok(Some((manifest, _))) => manifest,
         Ok(None) => {

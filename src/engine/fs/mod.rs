@@ -201,6 +201,16 @@ pub fn list_if_there(fs: &dyn Fs, path: &Path) -> io::Result<Vec<String>> {
     }
 }
 
+/// The directory at the root of a file system in which a check of it leaves what it saved.
+pub const LOST_AND_FOUND: &str = "lost+found";
+
+/// Returns whether a directory is the system's own, so that this process may not even list it.
+pub fn is_systems_own(fs: &dyn Fs, directory: &Path) -> bool {
+    let is_denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    directory.file_name().is_some_and(|name| name == LOST_AND_FOUND)
+        && fs.list_dir(directory).as_ref().is_err_and(is_denied)
+}
+
 /// Returns the canonical form of a path without `..`, as far as it exists.
 pub fn real_path(fs: &dyn Fs, path: &Path) -> PathBuf {
     path.ancestors()

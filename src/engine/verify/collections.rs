@@ -17,7 +17,7 @@ use crate::engine::database::{
 };
 use crate::engine::document::DocumentId;
 use crate::engine::error::{IoContext, Result};
-use crate::engine::fs::{FileBytes, FileKind, Fs, list_if_there};
+use crate::engine::fs::{FileBytes, FileKind, Fs, is_systems_own, list_if_there};
 use crate::engine::index_set::{is_definition, is_definitions};
 use crate::engine::journal::{CollectionRecord, Layout, SnapshotRecord};
 use crate::engine::json;
@@ -424,7 +424,7 @@ pub fn files(fs: &dyn Fs, directory: &Path) -> Result<Vec<String>> {
             let Some(metadata) = fs.symlink_metadata(&path).at("look up", &path)? else { continue };
             let relative = format!("{prefix}{name}");
             match metadata.kind {
-                FileKind::Directory if !name.starts_with('.') => {
+                FileKind::Directory if !name.starts_with('.') && !is_systems_own(fs, &path) => {
                     let reserved = path.join(crate::engine::journal::RESERVED);
                     if fs.metadata(&reserved).at("look up", &reserved)?.is_none() {
                         folders.push((path, format!("{relative}/")));
