@@ -65,6 +65,20 @@ fn a_file_that_vanishes_before_its_removal_is_no_error() {
 }
 
 #[test]
+fn a_backup_in_the_data_that_it_would_replace_is_refused() {
+    let fs = machine();
+    let (mut process, _) = changed(&fs);
+    for (path, bytes) in image(&fs, "/base/backups/one") {
+        let below = path.strip_prefix("/base/backups").expect("a backup");
+        fs.write_file(Path::new("/base/data/saved").join(below), &bytes);
+    }
+    let before = process.see().expect("readable");
+    let saved = std::path::absolute("/base/data/saved/one").expect("a path");
+    assert_eq!(code(process.restore(&saved.to_string_lossy())), Err("INVALID_ARGUMENT"));
+    assert_eq!(process.see().expect("readable"), before);
+}
+
+#[test]
 fn a_directory_where_a_file_system_is_mounted_is_emptied_and_stays() {
     let fs = machine();
     let (mut process, before) = changed(&fs);

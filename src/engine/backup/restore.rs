@@ -18,7 +18,7 @@ use super::{Site, name};
 use crate::engine::cancel;
 use crate::engine::database::collection_file;
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{self, FileKind, Fs, OpenMode};
+use crate::engine::fs::{self, FileKind, Fs, OpenMode, real_path};
 use crate::engine::journal::RESERVED;
 use crate::engine::lock::Wait;
 use crate::engine::lock_files::LOCK_FILES;
@@ -47,6 +47,12 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
         Error::corrupt(&manifest_path, 0, "there is no manifest, so this backup is incomplete")
     })?;
     check_manifest(site, &manifest, &manifest_path)?;
+    if real_path(&*fs, &backup).starts_with(real_path(&*fs, &site.base.data())) {
+        return Err(Error::InvalidArgument(format!(
+            "the backup {} lies in the data that it replaces; move it elsewhere first",
+            backup.display()
+        )));
+    }
     let mut meter = Meter::new("the restore", 2 * manifest.size(), progress);
     verify(site, &backup, &manifest, &mut meter)?;
     let data = site.base.data();
