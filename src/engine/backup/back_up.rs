@@ -202,8 +202,14 @@ impl Sources {
             if path == "data" || path.starts_with("data/") {
                 continue;
             }
+            let passed_over = inventory.left_out.len();
             if !inventory.add(site, &site.base.absolute(path), path)? {
                 return Err(Error::InvalidArgument(format!("include: {path:?} does not exist")));
+            }
+            if inventory.left_out[passed_over..].iter().any(|link| link == path) {
+                return Err(Error::InvalidArgument(format!(
+                    "include: {path:?} is a symlink, or neither a file nor a directory; name what it leads to"
+                )));
             }
         }
         let mut listed = inventory.files.iter().chain(&inventory.directories);
