@@ -113,12 +113,12 @@ pub fn write_documents(
 ) -> Result<Content> {
     let fs = site.fs();
     let file = fs.open(to, OpenMode::CreateNew).at("create", to)?;
+    if fs.metadata(own).at("look up", own)?.is_some() {
+        fs.copy_permissions(own, to).at("copy permissions to", to)?;
+    }
     let hash = CutContent::write_to(frozen, Arc::clone(&file), to)?;
     if !site.options.is_mutant(Mutant::ManifestBeforeFiles) {
         file.sync_data().at("sync", to)?;
-    }
-    if fs.metadata(own).at("look up", own)?.is_some() {
-        fs.copy_permissions(own, to).at("copy permissions to", to)?;
     }
     let content = hash_file(&*file, to, tick)?;
     if content.hash == hash {
@@ -128,7 +128,7 @@ pub fn write_documents(
 }
 
 /// Copies a file with its mode to `to`, where nothing may exist yet, sharing blocks if the file system can, and syncs it.
-/// Returns `None` if there is nothing to copy. The caller syncs the directory.
+/// Returns `None` if there is nothing to copy, also if the file vanishes meanwhile. The caller syncs the directory.
 pub fn copy_file(
     fs: &dyn Fs,
     from: &Path,
@@ -139,21 +139,29 @@ pub fn copy_file(
         Err(error) if is_missing(&error) => return Ok(None),
         other => other.at("open", from)?,
     };
-    let copied = if fs.clone_file(from, to).at("copy", from)? {
-        let copy = fs.open(to, OpenMode::ReadWrite).at("open", to)?;
-        let content = hash_file(&*copy, to, tick)?;
-        copy.sync_data().at("sync", to)?;
-        content
+    let is_cloned = match fs.clone_file(from, to) {
+        Err(error) if is_missing(&error) => return Ok(None),
+        other => other.at("copy", from)?,
+    };
+    let mode = if is_cloned { OpenMode::ReadWrite } else { OpenMode::CreateNew };
+    let copy = fs.open(to, mode).at("create", to)?;
+    // First, so that nobody may read the copy who may not read the file.
+    match fs.copy_permissions(from, to) {
+        Err(error) if is_missing(&error) => {
+            fs.remove_file(to).at("remove", to)?;
+            return Ok(None);
+        }
+        other => other.at("copy permissions to", to)?,
+    }
+    let content = if is_cloned {
+        hash_file(&*copy, to, tick)?
     } else {
-        let copy = fs.open(to, OpenMode::CreateNew).at("create", to)?;
         let mut write = |bytes: &[u8], offset| match bytes {
             [] => Ok(()),
             _ => copy.write_at(bytes, offset).at("write", to),
         };
-        let content = transfer(&*source, from, tick, &mut write)?;
-        copy.sync_data().at("sync", to)?;
-        content
+        transfer(&*source, from, tick, &mut write)?
     };
-    fs.copy_permissions(from, to).at("copy permissions to", to)?;
-    Ok(Some(copied))
+    copy.sync_data().at("sync", to)?;
+    Ok(Some(content))
 }
