@@ -213,10 +213,11 @@ export class MigrationManager {
    * Copies `data/`, every other database of the base path and the files in `include` to `<basePath>/backups/<name>`. Writers
    * are not stopped. The backup holds all databases as of one and the same moment, as JSON files that can be read without
    * the engine. It exists completely, with a manifest of checksums, or not at all.
-   * @param name Letters, digits, `.`, `_` and `-`, not starting with a dot. Default: the time, so that names sort by age.
+   * @param name Letters, digits, `.`, `_` and `-`, with no dot at either end. Default: the time, so that names sort by age.
    * @returns The absolute path of the backup.
-   * @throws StorageError `INVALID_ARGUMENT` for a name or an included path, `ALREADY_EXISTS`, `IO_ERROR` (with `errno`
-   * `'ENOSPC'` if the disk has no room for it), `LOCK_TIMEOUT`, `ABORTED`.
+   * @throws StorageError `INVALID_ARGUMENT` for a name, an included path, or a path that no backup may restore,
+   * `ALREADY_EXISTS`, `CORRUPT_DATA` if a database is damaged, `IO_ERROR` (with `errno` `'ENOSPC'` if the disk has no room
+   * for it), `LOCK_TIMEOUT`, `ABORTED`.
    */
   backup(name?: string, options?: BackupOptions): Promise<string>
 
@@ -227,10 +228,10 @@ export class MigrationManager {
    * see the restored data.
    *
    * No other process may have a database of the base path open.
-   * @param backup The name of a backup, or the path of its directory anywhere.
+   * @param backup The name of a backup, or the path of its directory anywhere but in `data/`.
    * @throws StorageError, with nothing changed: `NOT_FOUND`, `CORRUPT_DATA` for a damaged or partial backup,
-   * `UNSUPPORTED_FORMAT` for one of a newer version, `LOCK_TIMEOUT` that names the other processes, `IO_ERROR`,
-   * `ABORTED`.
+   * `UNSUPPORTED_FORMAT` for one of a newer version, `INVALID_ARGUMENT` that names what is in its way, `LOCK_TIMEOUT` that
+   * names the other processes, `IO_ERROR`, `ABORTED`.
    */
   restore(backup: string, options?: RestoreOptions): Promise<void>
 
