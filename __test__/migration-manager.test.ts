@@ -273,7 +273,9 @@ describe('rollback', () => {
 
   test('to 0.0.0 undoes everything', withManagers(async ({ manage }) => {
     const manager = manage()
-    for (const version of ['1.0.0', '1.1.0']) manager.register(noting([], version))
+    for (const version of ['0.0.0-beta', '0.0.0', '1.0.0', '1.1.0']) manager.register(noting([], version))
+    await manager.migrate('0.0.0-beta')
+    assert.deepEqual((await manager.rollback('0.0.0')).versions, ['0.0.0-beta'])
     await manager.migrate()
     assert.equal((await manager.rollback('0.0.0')).currentVersion, '0.0.0')
     assert.deepEqual(await manager.getState(), { currentVersion: '0.0.0', migrations: [] })

@@ -56,7 +56,7 @@ pub enum Goal {
     Latest,
     /// Every pending version up to and including this one is applied.
     Up(Version),
-    /// No version above this one stays applied.
+    /// No version above this one stays applied; none at all if it is [`Version::NONE`].
     Down(Version),
 }
 
@@ -89,7 +89,7 @@ pub fn plan(registry: &Registry, state: &State, goal: &Goal) -> Result<Vec<Step>
         Goal::Latest => Ok(pending(registry, state).map(Step::Up).collect()),
         Goal::Up(target) => {
             registry.require(target)?;
-            if *target < current {
+            if *target < current && state.applied().next().is_some() {
                 return Err(Error::InvalidArgument(format!(
                     "cannot migrate to {target}: {current} is applied, which is higher; use rollback"
                 )));
@@ -97,16 +97,21 @@ pub fn plan(registry: &Registry, state: &State, goal: &Goal) -> Result<Vec<Step>
             Ok(pending(registry, state).take_while(|version| version <= target).map(Step::Up).collect())
         }
         Goal::Down(target) => {
-            if *target != Version::NONE && !state.is_applied(target) {
+            // Not even what precedes this version stays then.
+            let is_none = *target == Version::NONE;
+            if !is_none && !state.is_applied(target) {
                 registry.require(target)?;
             }
-            if *target > current {
+            if !is_none && *target > current {
                 return Err(Error::InvalidArgument(format!(
                     "cannot roll back to {target}: {current} is the highest version that is applied; use migrate"
                 )));
             }
-            let mut above: Vec<&Version> =
-                state.applied().map(|record| &record.version).filter(|version| *version > target).collect();
+            let mut above: Vec<&Version> = state
+                .applied()
+                .map(|record| &record.version)
+                .filter(|version| is_none || *version > target)
+                .collect();
             order::sort_by(&mut above, |one, other| other.cmp(one));
             above.dedup();
             above.into_iter().map(|version| step_down(registry, version)).collect()
