@@ -38,7 +38,7 @@ fn the_directories_in_which_file_systems_keep_what_they_saved_are_passed_over() 
 }
 
 #[test]
-fn a_backup_that_cannot_be_read_does_not_hide_the_others() {
+fn a_backup_that_may_not_be_read_does_not_hide_the_others() {
     let mut process = Process::start(&machine());
     for name in ["1", "2", "3"] {
         process.back_up(name).expect("backed up");

@@ -53,9 +53,9 @@ pub fn list_backups(site: &Site) -> Result<Vec<BackupInfo>> {
         let path = backups.join(&name);
         let metadata = fs.symlink_metadata(&path).at("look up", &path)?;
         if metadata.is_some_and(|found| found.kind == FileKind::Directory) {
-            // One that cannot be read does not hide the others.
+            // One that this process may not read does not hide the others.
             found.push(match describe(&*fs, name.clone(), path.clone()) {
-                Err(error) if !error.is_shortage() => {
+                Err(error @ Error::Io { kind: io::ErrorKind::PermissionDenied, .. }) => {
                     BackupInfo { problem: Some(error.to_string()), ..BackupInfo::unknown(name, path) }
                 }
                 described => described?,
