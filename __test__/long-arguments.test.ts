@@ -1,33 +1,20 @@
 // Many records are passed a slice at a time, and the event loop turns between the slices. What is stored is what the records
 // were at the time of the call.
 import assert from 'node:assert/strict'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { IndexManager } from '../index.js'
 import type { Project, ProjectFile } from '../index.js'
-import { caught, fileInput, fileRecord, projectRecord, withDirectory, withProject } from './support/index.js'
+import { fileInput, withDirectory, withProject } from './support/index.js'
+import { COUNT, entities, inputs, mapOf, projects, records, things } from './support/many-records.js'
 import { Things, type Thing } from './support/things.js'
 import { turnsOf } from './support/turns.js'
 
 const { NativeRecords } = require('../binding.js')
 
-const COUNT = 1500
 /** The most records in a slice. */
 const SLICE = 256
-
-const inputs = () => Array.from({ length: COUNT }, (_, n) => fileInput(`f${n}.ts`, `text ${n}`))
-
-const mapOf = <T extends { id: number }>(entities: T[]) => Object.fromEntries(entities.map((entity) => [entity.id, entity]))
-
-const records = (projectId: number, fields: Partial<ProjectFile> = {}) =>
-  mapOf(Array.from({ length: COUNT }, (_, n) => fileRecord(n + 1, projectId, { content: `text ${n}`, ...fields })))
-
-const projects = () => mapOf(Array.from({ length: COUNT }, (_, n) => projectRecord(n + 1)))
-
-const entities = (fields: object) => Array.from({ length: COUNT }, (_, n) => ({ id: n + 1, ...fields }))
-
-const things = () => mapOf(Array.from({ length: COUNT }, (_, n): Thing => ({ id: n + 1, name: `thing ${n}`, size: n, created: 1, updated: 1 })))
 
 /** Returns the turns in which slices are passed while something runs. */
 const turnsOfSlices = (run: () => Promise<unknown>) =>
@@ -159,95 +146,6 @@ test('the event loop turns while the paths of many entities are asked for', with
   assert.equal(turns.length, 3 * COUNT)
   assert.ok(new Set(turns).size >= (3 * COUNT) / SLICE, String(new Set(turns).size))
 }))
-
-describe('no record is kept once a call has ended', () => {
-  /** Returns how many calls have passed records, and how many of them keep these, once something has run. */
-  async function passedAndKept(run: () => Promise<unknown>) {
-    const { append, release } = NativeRecords.prototype
-    const [passed, kept] = [new Set(), new Set()]
-    NativeRecords.prototype.append = function (...slice: unknown[]) {
-      for (const set of [passed, kept]) set.add(this)
-      return append.apply(this, slice)
-    }
-    NativeRecords.prototype.release = function () {
-      kept.delete(this)
-      release.call(this)
-    }
-    try {
-      await run()
-    } finally {
-      Object.assign(NativeRecords.prototype, { append, release })
-    }
-    return [passed.size, kept.size]
-  }
-
-  test('that creates files, or fails to', withProject(async (storage, project) => {
-    const files = storage.getFileStorage(project.id)
-    assert.deepEqual(await passedAndKept(() => files.createMany(inputs())), [1, 0])
-    assert.deepEqual(await passedAndKept(() => caught(files.createMany([{} as never]))), [1, 0])
-  }))
-
-  test('that is aborted while it hands over, or while it waits for its turn', withProject(async (storage, project) => {
-    const files = storage.getFileStorage(project.id)
-    const kept = await passedAndKept(async () => {
-      const control = new AbortController()
-      const calls = [files.createMany(inputs(), control), files.createMany(inputs(), control)].map(caught)
-      setImmediate(() => control.abort())
-      assert.deepEqual((await Promise.all(calls)).map(({ code }) => code), ['ABORTED', 'ABORTED'])
-    })
-    assert.deepEqual(kept, [2, 0])
-  }))
-
-  test("that creates or changes a caller's entities, or fails to", withDirectory(async ({ base }) => {
-    const storage = new Things({ basePath: base, indexes: [{ name: 'by_name', type: 'hash', fields: ['name'], unique: true }] })
-    const given = Object.values(things()).map(({ name }) => ({ name }))
-    let created: Thing[] = []
-    assert.deepEqual(await passedAndKept(async () => (created = await storage.createMany(given))), [1, 0])
-    assert.deepEqual(await passedAndKept(() => caught(storage.createMany(given))), [1, 0])
-    assert.deepEqual(await passedAndKept(() => storage.updateMany(created.map(({ id }) => ({ id, data: { size: 2 } })))), [1, 0])
-    await storage.close()
-  }))
-
-  test("that creates a caller's entities and is aborted while it waits for its turn", withDirectory(async ({ base }) => {
-    let open = () => {}
-    const gate = new Promise<void>((resolve) => (open = resolve))
-    const validate = async (value: { name: string }) => {
-      if (value.name === 'held') await gate
-      return { value }
-    }
-    const storage = new Things({ basePath: base, schema: { '~standard': { version: 1, vendor: 'test', validate } } })
-    const kept = await passedAndKept(async () => {
-      const control = new AbortController()
-      const held = storage.create({ name: 'held' })
-      const { append } = NativeRecords.prototype
-      const passed = new Promise<void>((resolve) => {
-        let count = 0
-        NativeRecords.prototype.append = function (...slice: any[]) {
-          count += slice[0].length
-          if (count === COUNT) resolve()
-          return append.apply(this, slice)
-        }
-      })
-      const many = caught(storage.createMany(Object.values(things()), control))
-      await passed
-      control.abort()
-      assert.equal((await many).code, 'ABORTED')
-      open()
-      await held
-    })
-    assert.deepEqual(kept, [1, 0])
-    await storage.close()
-  }))
-
-  test('that adopts a file or writes a map', withDirectory(async ({ base }) => {
-    await mkdir(join(base, 'data'))
-    await writeFile(join(base, 'data', 'things.json'), JSON.stringify(things()))
-    const storage = new Things({ basePath: base })
-    assert.deepEqual(await passedAndKept(() => storage.list()), [1, 0])
-    assert.deepEqual(await passedAndKept(() => storage.writeAll(things())), [1, 0])
-    await storage.close()
-  }))
-})
 
 test('a few records are handed over in the turn of the call', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
