@@ -31,7 +31,7 @@ export interface ThingOptions extends StorageOptions {
   mapSchema?: unknown
   dataDir?: string
   /** Relative to the base path. */
-  file?: string
+  file?: string | undefined
   entityPath?: (id: number) => string | null
   indexes?: readonly IndexConfig[]
 }
