@@ -342,6 +342,11 @@ export declare class NativeProjects {
 /** Documents as JavaScript last read them. A batch replaces them only if they are still the same. */
 export declare class NativeReadings {
   constructor()
+  /**
+   * Forgets the documents. A call that was given up may still hold the lock, and is not waited for: the documents are then
+   * forgotten with the readings themselves.
+   */
+  release(): void
 }
 
 /** The records that JavaScript has passed so far; `None` once they are released. */

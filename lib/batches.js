@@ -47,12 +47,20 @@ async function insertMany(given, batch) {
 
 /** Merges patches into entities and returns what the entity is after each. */
 async function replaceMany(changes, batch) {
+  const readings = new NativeReadings()
+  try {
+    return await replaced(changes, readings, batch)
+  } finally {
+    readings.release()
+  }
+}
+
+async function replaced(changes, readings, batch) {
   const { documents, rules, read, onConflict, earlier, patience, signal } = batch
   const end = now() + patience
   const places = placesByKey(changes)
   const keys = [...places.keys()]
   const [texts, entities] = [new Map(), []]
-  const readings = new NativeReadings()
   await unlessAborted(signal, earlier)
   for (let outdated = keys; ; ) {
     const current = valueOf(await read((ticket) => documents.getMany(ticket, outdated, readings)))

@@ -31,6 +31,15 @@ impl NativeReadings {
     pub fn new() -> NativeReadings {
         NativeReadings::default()
     }
+
+    /// Forgets the documents. A call that was given up may still hold the lock, and is not waited for: the documents are then
+    /// forgotten with the readings themselves.
+    #[napi(catch_unwind)]
+    pub fn release(&self) {
+        if let Some(mut documents) = self.documents.try_lock() {
+            documents.clear();
+        }
+    }
 }
 
 /// Returns the documents that the members of a map are.
