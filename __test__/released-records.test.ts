@@ -1,4 +1,4 @@
-// Records that a call passes to native code are released when the call has ended, however it ends.
+// What a call passes to native code, or has it keep, is released when the call has ended, however it ends.
 import assert from 'node:assert/strict'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import { COUNT, inputs, things } from './support/many-records.js'
 import { Things } from './support/things.js'
 import type { Thing } from './support/things.js'
 
-const { NativeRecords } = require('../binding.js')
+const { NativeCollection, NativeReadings, NativeRecords } = require('../binding.js')
 
 describe('no record is kept once a call has ended', () => {
   /** Returns how many calls have passed records, and how many of them keep these, once something has run. */
@@ -98,3 +98,28 @@ describe('no record is kept once a call has ended', () => {
     await storage.close()
   }))
 })
+
+test('an update of many entities keeps nothing of what it read, whether it succeeds or not', withDirectory(async ({ base }) => {
+  const storage = new Things({ basePath: base })
+  const created = await storage.createMany([{ name: 'a' }, { name: 'b' }])
+  const [{ getMany }, { release }] = [NativeCollection.prototype, NativeReadings.prototype]
+  const [used, kept] = [new Set(), new Set()]
+  NativeCollection.prototype.getMany = function (ticket: number, keys: string[], readings: unknown) {
+    for (const set of [used, kept]) set.add(readings)
+    return getMany.call(this, ticket, keys, readings)
+  }
+  NativeReadings.prototype.release = function () {
+    kept.delete(this)
+    release.call(this)
+  }
+  try {
+    await storage.updateMany(created.map(({ id }) => ({ id, data: { size: 2 } })))
+    await caught(storage.updateMany(created.map(({ id }) => ({ id, data: { name: '' } }))))
+    await caught(storage.updateMany([{ id: 4711, data: {} }]))
+  } finally {
+    NativeCollection.prototype.getMany = getMany
+    NativeReadings.prototype.release = release
+  }
+  assert.deepEqual([used.size, kept.size], [3, 0])
+  await storage.close()
+}))
