@@ -9,7 +9,7 @@ const { isKept, KeptEntries } = require('../lib/kept-entries.js') as {
   isKept(size: number): boolean
   KeptEntries: new () => KeptEntries
 }
-const { documents } = require('../lib/base-storage.js')
+const { documents } = require('../lib/storage-members.js')
 const { objectsOfEngine } = require('../lib/objects.js')
 
 /** Returns the size of the largest object that is kept. */
