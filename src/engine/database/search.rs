@@ -57,6 +57,18 @@ pub(super) enum SearchFailure {
     Other(Error),
 }
 
+impl From<(Location, ReadFailure)> for SearchFailure {
+    fn from((location, failure): (Location, ReadFailure)) -> Self {
+        SearchFailure::Read(location, failure)
+    }
+}
+
+impl From<Error> for SearchFailure {
+    fn from(error: Error) -> Self {
+        SearchFailure::Other(error)
+    }
+}
+
 struct Match {
     rank: Rank,
     source: Source,
@@ -222,7 +234,7 @@ impl Search<'_> {
         let large = self.spec.large_field.unwrap_or_default();
         let (examined, returned) = (self.examined(), self.part(self.query.returns(large)));
         let mut matches = Matches { search: self, found: Vec::new(), kept: 0, keeps: examined == returned };
-        let changed = matches.add_changed(returned).map_err(SearchFailure::Other)?;
+        let changed = matches.add_changed(returned)?;
         let stored = self.with_entries(|entries| matches.scan(entries, examined))?;
         Ok(Found { texts: matches.finish(returned)?, scanned: changed + stored })
     }
@@ -232,14 +244,13 @@ impl Search<'_> {
         let (examined, mut count) = (self.examined(), 0);
         self.with_entries(|entries| {
             loop {
-                cancel::check().map_err(SearchFailure::Other)?;
+                cancel::check()?;
                 let step: Vec<&Entry> = entries.take(STEP).collect();
                 if step.is_empty() {
                     return Ok(count);
                 }
                 let visit = |_: &Entry, text: &[u8]| count += usize::from(self.query.condition().holds(text));
-                read_run(&self.files, step.into_iter(), examined, visit)
-                    .map_err(|(location, failure)| SearchFailure::Read(location, failure))?;
+                read_run(&self.files, step.into_iter(), examined, visit)?;
             }
         })
     }
@@ -312,7 +323,7 @@ impl Matches<'_> {
         let needed = search.query.needed();
         let mut scanned = 0;
         loop {
-            cancel::check().map_err(SearchFailure::Other)?;
+            cancel::check()?;
             if search.finds_in_order() && needed.is_some_and(|needed| self.found.len() >= needed) {
                 return Ok(scanned);
             }
@@ -329,8 +340,7 @@ impl Matches<'_> {
                 }
                 at += 1;
             };
-            read_run(&search.files, step.iter().copied(), examined, visit)
-                .map_err(|(location, failure)| SearchFailure::Read(location, failure))?;
+            read_run(&search.files, step.iter().copied(), examined, visit)?;
             self.drop_surplus();
         }
     }
@@ -369,14 +379,13 @@ impl Matches<'_> {
         let page = search.query.page(self.found);
         let mut texts = Vec::with_capacity(page.len());
         for step in page.chunks(STEP) {
-            cancel::check().map_err(SearchFailure::Other)?;
+            cancel::check()?;
             let stored = step.iter().filter_map(|found| match &found.source {
                 Source::Stored(entry) => Some(entry),
                 Source::Text(_) => None,
             });
             let mut read: Vec<Arc<[u8]>> = Vec::new();
-            read_run(&search.files, stored, returned, |_, text| read.push(text.into()))
-                .map_err(|(location, failure)| SearchFailure::Read(location, failure))?;
+            read_run(&search.files, stored, returned, |_, text| read.push(text.into()))?;
             let mut read = read.into_iter();
             texts.extend(step.iter().filter_map(|found| match &found.source {
                 Source::Text(text) => Some(Arc::clone(text)),

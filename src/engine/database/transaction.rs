@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::interactive::ReadSet;
 use super::overlay::{Group, Overlay, Pending, Put};
-
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign, Moment};
 use crate::engine::document::{Document, DocumentId};
