@@ -44,7 +44,7 @@ pub fn repeat_removals(
             touched.extend(removed_target(fs, directory, path)?);
         }
     }
-    if !removals.is_empty() {
+    if !removals.is_empty() && !touched.is_empty() {
         foreign.extend(claimed_files(fs, directory, most_above));
     }
     // Redoing the removal of a directory may have left a file in its place.
