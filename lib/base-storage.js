@@ -207,7 +207,7 @@ class BaseStorage {
     const given = [...arrayOf(ids, 'ids')]
     const keys = given.map((id) => keyOf(id))
     throwIfAborted(signal)
-    return await this[writes].perform(keys, (place, earlier) => deleteMany(given, this.#batch('deleteMany', signal, place, earlier)))
+    return await this[writes].perform(keys, (place, earlier) => deleteMany(given, keys, this.#batch('deleteMany', signal, place, earlier)))
   }
 
   /** What a write of many entities works with. */

@@ -83,11 +83,11 @@ async function replaced(changes, readings, batch) {
   }
 }
 
-/** Deletes those entities that exist, and returns how many did. */
-async function deleteMany(ids, { documents, rules, write, place, earlier, signal }) {
+/** Deletes those entities that exist, and returns how many did. `keys` are those of the ids in the map. */
+async function deleteMany(ids, keys, { documents, rules, write, place, earlier, signal }) {
   const paths = await rules.ownPaths(ids, signal)
   await unlessAborted(signal, earlier)
-  const start = (ticket) => documents.deleteMany(ticket, ids.map(String), paths)
+  const start = (ticket) => documents.deleteMany(ticket, keys, paths)
   return JSON.parse(await place.begin(signal, () => write(start, ids.length)))
 }
 
