@@ -378,6 +378,8 @@ export declare class NativeTransaction {
   get(ticket: number, collection: NativeCollection, key: string): void
   /** Answers with the documents that a query selects. */
   query(ticket: number, collection: NativeCollection, query: string): void
+  /** Answers how many documents meet the condition of a query. */
+  count(ticket: number, collection: NativeCollection, query: string): void
   /** Like [`NativeCollection::insert`]. */
   insert(ticket: number, collection: NativeCollection, key: string, text: string, claim: boolean, path?: string | undefined | null): void
   /** Puts a document. */
@@ -400,6 +402,29 @@ export declare class NativeTransaction {
   commit(ticket: number, collection: NativeCollection): void
   /** Ends the transaction and forgets what it changed. */
   abandon(): void
+  /** Like [`NativeCollection::insert_many`]. */
+  insertMany(ticket: number, collection: NativeCollection, members: NativeRecords, origins: Uint8Array, paths: Array<string>): void
+  /**
+   * Answers with the documents under these keys, in their order. Fails with `NOT_FOUND` if there is no document under one
+   * of them.
+   */
+  getMany(ticket: number, collection: NativeCollection, keys: Array<string>): void
+  /** Puts documents. Answers as [`NativeCollection::replace_many`] does if no document has changed since it was read. */
+  putMany(ticket: number, collection: NativeCollection, members: NativeRecords): void
+  /** Like [`NativeCollection::delete_many`]. */
+  deleteMany(ticket: number, collection: NativeCollection, keys: Array<string>, paths: Array<string | undefined | null>): void
+  /** Like [`NativeProjects::create_many`]. */
+  createProjects(ticket: number, projects: NativeProjects, records: NativeRecords): void
+  /** Like [`NativeProjects::update_many`]. */
+  updateProjects(ticket: number, projects: NativeProjects, ids: Array<number>, patches: NativeRecords): void
+  /** Like [`NativeProjects::delete_many`]. */
+  deleteProjects(ticket: number, projects: NativeProjects, ids: Array<number>): void
+  /** Like [`NativeFiles::create_many`]. */
+  createFiles(ticket: number, files: NativeFiles, records: NativeRecords): void
+  /** Like [`NativeFiles::update_many`]. */
+  updateFiles(ticket: number, files: NativeFiles, ids: Array<number>, patches: NativeRecords): void
+  /** Like [`NativeFiles::delete_many`]. */
+  deleteFiles(ticket: number, files: NativeFiles, ids: Array<number>): void
 }
 
 /** A watch on one engine. */

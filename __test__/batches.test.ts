@@ -7,7 +7,7 @@ import { describe, test } from 'node:test'
 import { z } from 'zod'
 import { NotFoundError } from '../index.js'
 import type { BaseEntity } from '../index.js'
-import { caught, fileInput, filesPath, projectInput, withDirectory, withStorage } from './support/index.js'
+import { batchesOf, caught, fileInput, filesPath, projectInput, withDirectory, withStorage } from './support/index.js'
 import { Things, thing, thingSchema } from './support/things.js'
 import type { ThingOptions } from './support/things.js'
 
@@ -20,13 +20,6 @@ const withThings = (work: (things: Things, base: string) => Promise<void>, optio
       await things.close()
     }
   })
-
-/** Returns how many batches something commits. */
-async function batchesOf(storage: { sequence(): Promise<number> }, work: () => Promise<unknown>) {
-  const before = await storage.sequence()
-  await work()
-  return (await storage.sequence()) - before
-}
 
 const names = (list: readonly { name: string }[]) => list.map(({ name }) => name)
 const idsOf = <T extends BaseEntity>(list: readonly T[]): T['id'][] => list.map(({ id }) => id)

@@ -4,9 +4,9 @@ const { NativeBase, NativeCollection } = require('./native.js')
 const { signalOption, throwIfAborted, unlessAborted } = require('./abort.js')
 const { Adoption, UNADOPTED } = require('./adoption.js')
 const { valueOf } = require('./answers.js')
-const { arrayOf, changesOf, describe, textOf } = require('./arguments.js')
+const { describe, textOf } = require('./arguments.js')
 const { asyncDispose } = require('./async-dispose.js')
-const { deleteMany, insertMany, replaceMany } = require('./batches.js')
+const { deleteMany, entitiesOf, idsOf, insertMany, patchesOf, replaceMany } = require('./batches.js')
 const { call, port } = require('./calls.js')
 const { Changes, Feeds, Listeners } = require('./changes.js')
 const { channels, publish, published } = require('./diagnostics.js')
@@ -187,7 +187,7 @@ class BaseStorage {
   async createMany(data, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
-    const given = Array.from(arrayOf(data, 'entities'), (entity) => copyOf(entity, 'each entity'))
+    const given = entitiesOf(data)
     throwIfAborted(signal)
     return await this[writes].perform(ownIds(given), (place, earlier) => insertMany(given, this.#batch('createMany', signal, place, earlier)))
   }
@@ -195,7 +195,7 @@ class BaseStorage {
   async updateMany(changes, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
-    const given = changesOf(changes, keyOf, (patch) => copyOf(patch, 'each patch'))
+    const given = patchesOf(changes)
     throwIfAborted(signal)
     const keys = given.map(({ id }) => id)
     return await this[writes].perform(keys, (place, earlier) => replaceMany(given, this.#batch('updateMany', signal, place, earlier)))
@@ -204,10 +204,9 @@ class BaseStorage {
   async deleteMany(ids, options) {
     this[ensureOpen]()
     const signal = signalOption(options)
-    const given = [...arrayOf(ids, 'ids')]
-    const keys = given.map((id) => keyOf(id))
+    const given = idsOf(ids)
     throwIfAborted(signal)
-    return await this[writes].perform(keys, (place, earlier) => deleteMany(given, keys, this.#batch('deleteMany', signal, place, earlier)))
+    return await this[writes].perform(given.keys, (place, earlier) => deleteMany(given, this.#batch('deleteMany', signal, place, earlier)))
   }
 
   /** What a write of many entities works with. */

@@ -2,14 +2,17 @@
 
 // Writing many entities of a caller's storage as one batch.
 //
-// `batch` is `{ documents, rules, read, write, onConflict, place, earlier, patience, signal }`: the native collection, the
-// `EntityRules`, the functions that start a read and a write of so many entities and records, the one to call when an attempt
-// has failed because of other writers, the place in which the write begins, the end of the earlier writes of the same
-// entities, for how long a write is tried again, and the caller's signal.
+// `batch` is `{ documents, rules, read, write, onConflict, place, earlier, patience, signal }`: the native collection, or the
+// same calls as steps of a transaction; the `EntityRules`; the functions that start a read and a write of so many entities and
+// records; the one to call when an attempt has failed because of other writers, for which a transaction has none; the place in
+// which the write begins; the end of the earlier writes of the same entities; for how long a write is tried again; and the
+// caller's signal.
 
 const { unlessAborted } = require('./abort.js')
 const { valueOf } = require('./answers.js')
+const { arrayOf, changesOf } = require('./arguments.js')
 const { concurrently } = require('./concurrently.js')
+const { copyOf, keyOf } = require('./entries.js')
 const { refusal } = require('./errors.js')
 const { NativeReadings } = require('./native.js')
 const { Records } = require('./records.js')
@@ -21,6 +24,18 @@ const GENERATED = 1
 const CLAIMED = 2
 
 const originOf = ({ own, claim }) => (own ? OWN : claim ? CLAIMED : GENERATED)
+
+/** Returns copies of given entities. */
+const entitiesOf = (data) => Array.from(arrayOf(data, 'entities'), (entity) => copyOf(entity, 'each entity'))
+
+/** Returns given changes as `{ id, data }`, with the key of each entity and a copy of each patch. */
+const patchesOf = (changes) => changesOf(changes, keyOf, (patch) => copyOf(patch, 'each patch'))
+
+/** Returns given ids and their keys. */
+function idsOf(value) {
+  const ids = [...arrayOf(value, 'ids')]
+  return { ids, keys: ids.map((id) => keyOf(id)) }
+}
 
 /** Inserts entities and returns them as stored. */
 async function insertMany(given, batch) {
@@ -83,8 +98,8 @@ async function replaced(changes, readings, batch) {
   }
 }
 
-/** Deletes those entities that exist, and returns how many did. `keys` are those of the ids in the map. */
-async function deleteMany(ids, keys, { documents, rules, write, place, earlier, signal }) {
+/** Deletes those entities that exist, and returns how many did. */
+async function deleteMany({ ids, keys }, { documents, rules, write, place, earlier, signal }) {
   const paths = await rules.ownPaths(ids, signal)
   await unlessAborted(signal, earlier)
   const start = (ticket) => documents.deleteMany(ticket, keys, paths)
@@ -100,12 +115,8 @@ async function written(items, memberOf, entities, start, { write, place, signal 
     const [key, text] = memberOf(item)
     return [`${JSON.stringify(key)}:${text}`]
   })
-  try {
-    await records.complete(signal)
-    return JSON.parse(await place.begin(signal, () => write((ticket) => start(ticket, records.native), entities, records)))
-  } finally {
-    records.abandon()
-  }
+  const begin = (native) => place.begin(signal, () => write((ticket) => start(ticket, native), entities, records))
+  return JSON.parse(await records.passedTo(begin, signal))
 }
 
 /** Returns the places of the changes of each entity, by key. */
@@ -123,4 +134,4 @@ function conflict(patience) {
   return refusal('CONFLICT', message)
 }
 
-module.exports = { deleteMany, insertMany, replaceMany }
+module.exports = { deleteMany, entitiesOf, idsOf, insertMany, patchesOf, replaceMany }

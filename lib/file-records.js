@@ -4,7 +4,6 @@
 
 const { fieldsOf } = require('./arguments.js')
 const { jsonText } = require('./json-text.js')
-const { Records } = require('./records.js')
 
 /** Whether a content can be passed as it is. One with lone surrogates goes as JSON, and so does one that is not a string. */
 const isPlain = (content) => typeof content === 'string' && content.isWellFormed()
@@ -28,13 +27,10 @@ function recordParts(given) {
   return { input: jsonText(head), content, plain }
 }
 
-/** Turns what `recordParts` returned for several records into records for native code. */
-const handedOver = (records) => new Records(records, ({ input, plain }) => [input, plain])
-
 /** Adds the content, which native code need not return: it stores the given string, or what JSON makes of the given object. */
 function withContent(file, content) {
   file.content = typeof content === 'string' ? content : JSON.parse(JSON.stringify(content))
   return file
 }
 
-module.exports = { apart, handedOver, isPlain, recordParts, withContent }
+module.exports = { apart, isPlain, recordParts, withContent }

@@ -2,16 +2,16 @@
 
 const path = require('node:path')
 const { signalOf, signalOption, throwIfAborted } = require('./abort.js')
-const { arrayOf, changesOf, checkText, describe, idOf, recordText, valueText } = require('./arguments.js')
+const { checkText, describe, idOf, recordText, valueText } = require('./arguments.js')
 const { valueOf } = require('./answers.js')
 const { optionsOf } = require('./call-options.js')
 const { call } = require('./calls.js')
 const { Feeds } = require('./changes.js')
 const { checkMap, copyOf } = require('./entries.js')
-const { EntityStorage, entities, steps } = require('./entity-storage.js')
+const { EntityStorage, created, entities, kind, steps, taken, updated } = require('./entity-storage.js')
 const { invalid, wrongType } = require('./errors.js')
 const { fileMembers, writeFiles } = require('./file-maps.js')
-const { handedOver, isPlain, recordParts, withContent } = require('./file-records.js')
+const { isPlain, recordParts, withContent } = require('./file-records.js')
 const { documents, ensureOpen, feeds, findObjects, finish, objects, read, readList, write, writes } = require('./storage-members.js')
 const { directoryOf } = require('./storage-paths.js')
 const { contentStream, fromStream } = require('./streams.js')
@@ -44,32 +44,20 @@ class ProjectFileStorage extends EntityStorage {
     return path.join(directoryOf(this), 'project_data', String(this.projectId), 'files.json')
   }
 
-  async create(file, options) {
-    this[ensureOpen]()
-    const signal = signalOption(options)
-    const { input, content, plain } = recordParts(file)
-    const head = await this[write]((ticket) => this[entities].create(ticket, input, plain), signal, 'create', 1, [input, plain])
-    return withContent(JSON.parse(head), content)
+  get [kind]() {
+    return 'File'
   }
 
-  async createMany(files, options) {
-    this[ensureOpen]()
-    const signal = signalOption(options)
-    const records = Array.from(arrayOf(files, 'files'), recordParts)
-    const given = handedOver(records)
-    const start = (ticket) => this[entities].createMany(ticket, given.native)
-    const heads = await this[write](start, signal, 'createMany', records.length, given)
-    return valueOf(heads).map((head, at) => withContent(head, records[at].content))
+  [taken](file) {
+    return recordParts(file)
   }
 
-  async update(id, patch, options) {
-    this[ensureOpen]()
-    const signal = signalOption(options)
-    const key = idOf(id)
-    const { input, plain } = recordParts(patch)
-    const start = (ticket) => this[entities].update(ticket, key, input, plain)
-    const file = valueOf(await this[write](start, signal, 'update', 1, [input, plain]))
-    return plain === undefined || file === null ? file : withContent(file, plain)
+  [created](head, { content }) {
+    return withContent(head, content)
+  }
+
+  [updated](file, { plain }) {
+    return plain === undefined ? file : withContent(file, plain)
   }
 
   async writeAll(files, options) {
@@ -81,17 +69,6 @@ class ProjectFileStorage extends EntityStorage {
     return await writeFiles(map, stored, ({ start, given }, otherwise) => {
       return this[write](start, signal, 'writeAll', map.length, given, { otherwise })
     })
-  }
-
-  async updateMany(changes, options) {
-    this[ensureOpen]()
-    const signal = signalOption(options)
-    const given = changesOf(changes, idOf, recordParts)
-    const [ids, patches] = [given.map(({ id }) => id), given.map(({ data }) => data)]
-    const records = handedOver(patches)
-    const start = (ticket) => this[entities].updateMany(ticket, ids, records.native)
-    const files = valueOf(await this[write](start, signal, 'updateMany', ids.length, records))
-    return files.map((file, at) => (patches[at].plain === undefined ? file : withContent(file, patches[at].plain)))
   }
 
   async list(options) {
@@ -152,7 +129,7 @@ class ProjectFileStorage extends EntityStorage {
   /** Adds versions, which only files have. */
   [steps]() {
     return {
-      ...super[steps]('File'),
+      ...super[steps](),
       createVersion: (fileId, content, extra) => {
         const id = idOf(fileId)
         const input = valueText(content)

@@ -7,7 +7,7 @@ const { signalOption, throwIfAborted } = require('./abort.js')
 const { valueOf } = require('./answers.js')
 const { describe, idOf, textOf } = require('./arguments.js')
 const { call, port } = require('./calls.js')
-const { EntityStorage, entities, steps } = require('./entity-storage.js')
+const { EntityStorage, entities, kind } = require('./entity-storage.js')
 const { invalid, NotFoundError } = require('./errors.js')
 const { fileStorage } = require('./file-storage.js')
 const { nativeOptions } = require('./options.js')
@@ -40,16 +40,16 @@ class ProjectStorageV2 extends EntityStorage {
     this[documents] = this[entities].documents()
   }
 
+  get [kind]() {
+    return 'Project'
+  }
+
   getIndexPath() {
     return path.join(directoryOf(this), 'projects.json')
   }
 
   getEntityPath(id) {
     return path.join(directoryOf(this), 'project_data', String(id))
-  }
-
-  [steps]() {
-    return super[steps]('Project')
   }
 
   async findByName(name, options) {

@@ -65,6 +65,12 @@ class Records {
     this.bytes += this.native.append(texts, larges)
   }
 
+  /** Passes the rest of the records, starts a call that uses all of them, and releases them once it is answered. */
+  async passedTo(start, signal) {
+    await this.complete(signal)
+    return await this.during(start(this.native))
+  }
+
   /** Returns the answer of a call that uses the records, and then releases them. */
   async during(answer) {
     try {

@@ -10,7 +10,7 @@ const { describe } = require('./arguments.js')
 const { channels, publish, published } = require('./diagnostics.js')
 const { invalid, refusal, retraced } = require('./errors.js')
 const { Nesting } = require('./nesting.js')
-const { queryOf } = require('./query.js')
+const { countOf, queryOf } = require('./query.js')
 const { clearTimeout, LONGEST, now, setTimeout } = require('./timers.js')
 const { Turns } = require('./turns.js')
 
@@ -27,7 +27,7 @@ const turns = new Turns()
 
 /**
  * The steps of a storage within a transaction. `steps` holds what differs between storages: each of its functions takes the
- * arguments of a step and returns the async function `(call, native)` that runs the step.
+ * arguments of a step and returns the async function `(call, native, signal)` that runs the step.
  */
 class Scope {
   #run
@@ -56,6 +56,18 @@ class Scope {
     return await this.#run.step(this.#storage, this.#steps.delete(id))
   }
 
+  async createMany(data) {
+    return await this.#run.step(this.#storage, this.#steps.createMany(data))
+  }
+
+  async updateMany(changes) {
+    return await this.#run.step(this.#storage, this.#steps.updateMany(changes))
+  }
+
+  async deleteMany(ids) {
+    return await this.#run.step(this.#storage, this.#steps.deleteMany(ids))
+  }
+
   async list() {
     return await this.query()
   }
@@ -65,6 +77,14 @@ class Scope {
     const documents = this.#steps.documents()
     return await this.#run.step(this.#storage, async (call, native) => {
       return valueOf(await call((ticket) => native.query(ticket, documents, text), signal))
+    })
+  }
+
+  async count(query) {
+    const { text = '{}', signal } = countOf(query)
+    const documents = this.#steps.documents()
+    return await this.#run.step(this.#storage, async (call, native) => {
+      return JSON.parse(await call((ticket) => native.count(ticket, documents, text), signal))
     })
   }
 
@@ -91,7 +111,7 @@ class Run {
     this.#signal = signal
   }
 
-  /** @param work receives a function that starts a native call, and the native transaction */
+  /** @param work receives a function that starts a native call, the native transaction, and the signal of the transaction */
   async step(storage, work) {
     if (this.#over) throw overError()
     this.storages.add(storage)
@@ -102,7 +122,7 @@ class Run {
     this.#last = new Promise((resolve) => (ended = resolve))
     try {
       await before
-      return await work(call, this.native)
+      return await work(call, this.native, this.#signal)
     } finally {
       ended()
     }

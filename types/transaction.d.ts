@@ -1,6 +1,6 @@
 import type { ProjectFileStorage } from './file-storage.js'
 import type { CreateProjectFile, FileVersionExtra, IdInput, ProjectFile, UpdateProjectFile } from './projects.js'
-import type { FieldPath, Query, SelectQuery, Selected } from './query.js'
+import type { CountQuery, FieldPath, Query, SelectQuery, Selected } from './query.js'
 
 /** The operations of a storage within a transaction. Nobody else sees their changes before it commits. */
 export interface TransactionScope<TEntity, TCreate, TUpdate, TId> {
@@ -8,9 +8,15 @@ export interface TransactionScope<TEntity, TCreate, TUpdate, TId> {
   create(data: TCreate): Promise<TEntity>
   update(id: TId, patch: TUpdate): Promise<TEntity | null>
   delete(id: TId): Promise<boolean>
+  /** As one step: if one entity is refused, none is created, and the transaction can go on. */
+  createMany(data: readonly TCreate[]): Promise<TEntity[]>
+  /** As one step. Uniqueness is checked against its result. */
+  updateMany(changes: readonly { id: TId; data: TUpdate }[]): Promise<TEntity[]>
+  deleteMany(ids: readonly TId[]): Promise<number>
   list(): Promise<TEntity[]>
   query<const P extends FieldPath<TEntity>>(query: SelectQuery<TEntity, P>): Promise<Selected<TEntity, P | 'id'>[]>
   query(query?: Query<TEntity>): Promise<TEntity[]>
+  count(query?: CountQuery<TEntity>): Promise<number>
 }
 
 /** The operations of a file storage within a transaction. */

@@ -5,7 +5,7 @@ import { cp, mkdtemp, readFile, readdir, readlink, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { ProjectStorageV2 } from '../../index.js'
-import type { CreateProjectFile, Project, ProjectFile, StorageOptions } from '../../index.js'
+import type { CreateProjectFile, Project, ProjectFile, StorageOptions, StorageStats } from '../../index.js'
 
 
 export interface Context {
@@ -104,6 +104,13 @@ export const filesPath = (base: string, projectId: number) =>
 
 export const readJson = async (path: string): Promise<Record<string, Record<string, unknown>>> =>
   JSON.parse(await readFile(path, 'utf8'))
+
+/** Returns how many batches something commits. Sequence numbers would not tell: checkpoints have some too. */
+export async function batchesOf(storage: { stats(): Promise<StorageStats> }, work: () => Promise<unknown>) {
+  const { batches } = (await storage.stats()).writes
+  await work()
+  return (await storage.stats()).writes.batches - batches
+}
 
 /** Returns what a promise is rejected with. */
 export const caught = (promise: Promise<unknown>): Promise<any> =>

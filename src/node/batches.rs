@@ -7,9 +7,10 @@ use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use parking_lot::Mutex;
 
-use super::collection::{NativeCollection, is_free, places, remove, shown};
+use super::collection::{NativeCollection, delete, is_free, places, shown};
 use super::port::Answer;
 use super::records::{NativeRecords, Records};
+use super::session::Session;
 use crate::engine::document::{Document, DocumentId};
 use crate::engine::{CollectionSpec, Error, Part, Queryable, Result, Transaction};
 
@@ -43,18 +44,61 @@ impl NativeReadings {
 }
 
 /// Returns the documents that the members of a map are.
-fn documents(members: &Records, spec: &CollectionSpec) -> Vec<(DocumentId, Document)> {
+pub fn documents(members: &Records, spec: &CollectionSpec) -> Vec<(DocumentId, Document)> {
     members.members().map(|(id, text)| (id, Document::new(text.into(), spec.large_field))).collect()
 }
 
 /// Puts documents. Uniqueness is checked against the result: they may exchange their keys.
-fn put_all(
+pub fn put_all(
     tx: &mut Transaction<'_>,
     spec: &Arc<CollectionSpec>,
     documents: &[(DocumentId, Document)],
 ) -> Result<()> {
     let changed = tx.put_documents_unchecked(spec, documents)?;
     changed.into_iter().try_for_each(|at| tx.check_put(spec, &documents[at].0))
+}
+
+/// Puts documents under keys that must be free; `origins` says where each comes from. Returns the places of the generated
+/// keys that are not free, in which case nothing is put.
+///
+/// # Errors
+/// `ALREADY_EXISTS` if a key that the caller chose is not free.
+pub fn insert_all(
+    tx: &mut Transaction<'_>,
+    spec: &Arc<CollectionSpec>,
+    documents: &[(DocumentId, Document)],
+    origins: &[u8],
+) -> Result<Vec<usize>> {
+    let mut keys = HashSet::with_capacity(documents.len());
+    let mut taken = Vec::new();
+    for (at, ((id, _), &origin)) in documents.iter().zip(origins).enumerate() {
+        if keys.insert(id) && is_free(tx, spec, id, origin == CLAIMED)? {
+            continue;
+        }
+        if origin == OWN {
+            return Err(Error::AlreadyExists { what: "document", id: shown(id) });
+        }
+        taken.push(at);
+    }
+    if taken.is_empty() {
+        put_all(tx, spec, documents)?;
+    }
+    Ok(taken)
+}
+
+/// Deletes documents, each with the path that belongs to it, if there is one. Returns how many there were.
+pub fn delete_all(
+    tx: &mut Transaction<'_>,
+    session: &Session,
+    spec: &Arc<CollectionSpec>,
+    keys: &[String],
+    paths: &[Option<String>],
+) -> Result<usize> {
+    let mut deleted = 0;
+    for (key, path) in keys.iter().zip(paths) {
+        deleted += usize::from(delete(tx, session, spec, DocumentId::from_key(key), path.as_deref())?);
+    }
+    Ok(deleted)
 }
 
 /// Members are documents by key: no two have the same key, except in [`NativeCollection::insert_many`].
@@ -73,20 +117,8 @@ impl NativeCollection {
     ) -> napi::Result<()> {
         let (spec, members, origins) = (Arc::clone(&self.spec), members.all()?, origins.to_vec());
         self.session.write(ticket, move |tx| {
-            let documents = documents(&members, &spec);
-            let mut keys = HashSet::with_capacity(documents.len());
-            let mut taken = Vec::new();
-            for (at, ((id, _), origin)) in documents.iter().zip(origins).enumerate() {
-                if keys.insert(id) && is_free(tx, &spec, id, origin == CLAIMED)? {
-                    continue;
-                }
-                if origin == OWN {
-                    return Err(Error::AlreadyExists { what: "document", id: shown(id) });
-                }
-                taken.push(at);
-            }
+            let taken = insert_all(tx, &spec, &documents(&members, &spec), &origins)?;
             if taken.is_empty() {
-                put_all(tx, &spec, &documents)?;
                 tx.keep_entity_paths(paths.iter().map(String::as_str))?;
             }
             Ok(Answer::text(places(&taken).into_bytes()))
@@ -147,14 +179,7 @@ impl NativeCollection {
     pub fn delete_many(&self, ticket: u32, keys: Vec<String>, paths: Vec<Option<String>>) {
         let (spec, session) = (Arc::clone(&self.spec), Arc::clone(&self.session));
         self.session.write(ticket, move |tx| {
-            let mut deleted = 0;
-            for (key, path) in keys.iter().zip(&paths) {
-                if tx.delete(&spec, DocumentId::from_key(key))? {
-                    deleted += 1;
-                    path.iter().try_for_each(|path| remove(tx, &session, path))?;
-                }
-            }
-            Ok(Answer::text(deleted.to_string().into_bytes()))
+            Ok(Answer::json(delete_all(tx, &session, &spec, &keys, &paths)?.into()))
         });
     }
 }

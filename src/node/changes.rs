@@ -67,7 +67,7 @@ impl NativeChanges {
             if !matches!(*subscription, Listening::NoMore) {
                 *subscription = Listening::To(opened);
             }
-            Ok(Answer::text(start.to_string().into_bytes()))
+            Ok(Answer::json(start.into()))
         });
     }
 
@@ -107,8 +107,7 @@ impl NativeCollection {
     /// Answers with the sequence number of the last batch of the database.
     #[napi(catch_unwind)]
     pub fn sequence(&self, ticket: u32) {
-        self.session
-            .read(ticket, |database, _| Ok(Answer::text(database.sequence()?.to_string().into_bytes())));
+        self.session.read(ticket, |database, _| Ok(Answer::json(database.sequence()?.into())));
     }
 }
 

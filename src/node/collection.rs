@@ -253,11 +253,7 @@ impl NativeCollection {
     pub fn delete(&self, ticket: u32, key: String, path: Option<String>) {
         let (spec, session) = (Arc::clone(&self.spec), Arc::clone(&self.session));
         self.session.write(ticket, move |tx| {
-            let deleted = tx.delete(&spec, DocumentId::from_key(&key))?;
-            if deleted && let Some(path) = path {
-                remove(tx, &session, &path)?;
-            }
-            Ok(boolean(deleted))
+            delete(tx, &session, &spec, DocumentId::from_key(&key), path.as_deref()).map(boolean)
         });
     }
 
@@ -302,8 +298,7 @@ impl NativeCollection {
             let keep =
                 |_: &str, given: Given<'_>, _: Option<&[u8]>| Ok(json::compact(given.text).into_owned());
             let delete = |tx: &mut Transaction<'_>, id: &DocumentId| {
-                tx.delete(&spec, id.clone())?;
-                path_of(id).map_or(Ok(()), |path| remove(tx, &session, path))
+                delete(tx, &session, &spec, id.clone(), path_of(id)).map(drop)
             };
             let written = write_map(tx, &spec, "map", members.map(), keep, delete)?;
             pieces.documents(&written.texts(), None)
@@ -470,9 +465,20 @@ impl NativeCollection {
     }
 }
 
-pub(super) fn remove(tx: &mut Transaction<'_>, session: &Session, path: &str) -> crate::engine::Result<()> {
-    session.check_entity_path(path)?;
-    tx.remove_entity_path(path)
+/// Deletes a document and the path that belongs to it, if there is one. Returns whether the document was there.
+pub fn delete(
+    tx: &mut Transaction<'_>,
+    session: &Session,
+    spec: &Arc<CollectionSpec>,
+    id: DocumentId,
+    path: Option<&str>,
+) -> crate::engine::Result<bool> {
+    let deleted = tx.delete(spec, id)?;
+    if deleted && let Some(path) = path {
+        session.check_entity_path(path)?;
+        tx.remove_entity_path(path)?;
+    }
+    Ok(deleted)
 }
 
 /// See [`NativeCollection::compare_keys`].

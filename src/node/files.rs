@@ -13,7 +13,7 @@ use super::given_texts::whole_text;
 use super::parts::PartsList;
 use super::pieces::Pieces;
 use super::port::Answer;
-use super::records::NativeRecords;
+use super::records::{NativeRecords, Records};
 use super::session::Session;
 use crate::engine::document::{Document, DocumentId, Given};
 use crate::engine::json;
@@ -65,6 +65,26 @@ fn written_heads(pieces: Pieces, tx: &Transaction<'_>, written: &Written) -> Res
     })
 }
 
+/// Answers with created files without their contents, which the caller has.
+pub fn created_files(pieces: Pieces, created: &[Document]) -> Result<Answer> {
+    let push = |list: &mut PartsList, file: &Document| list.push_head(&file.text[..file.head], LARGE_FIELD);
+    pieces.list(created, |file| file.head, push)
+}
+
+/// Answers with updated files, without the contents that the patches gave, since the caller has these.
+pub fn updated_files(pieces: Pieces, updated: Vec<Document>, patches: &Records) -> Result<Answer> {
+    let is_given = patches.iter().map(|patch| patch.large.is_some());
+    let updated: Vec<(Document, bool)> = updated.into_iter().zip(is_given).collect();
+    let bytes = |(file, is_given): &(Document, bool)| if *is_given { file.head } else { file.text.len() };
+    pieces.list(&updated, bytes, |list, (file, is_given)| {
+        if *is_given {
+            list.push_head(&file.text[..file.head], LARGE_FIELD);
+        } else {
+            list.push(&file.text, file.head, LARGE_FIELD);
+        }
+    })
+}
+
 /// Where a call takes a record and a content, the content is plain text and not in the record; without one, it is in the
 /// record.
 #[napi]
@@ -98,11 +118,8 @@ impl NativeFiles {
         let (files, pieces, records) = (self.files.clone(), self.session.pieces(ticket), records.all()?);
         self.session.write(ticket, move |tx| {
             let inputs: Vec<Given<'_>> = records.iter().collect();
-            let created = files.create(tx, &inputs, true)?;
             // JavaScript reads all but the last piece while the disk works; that work is wasted if the write fails.
-            let push =
-                |list: &mut PartsList, file: &Document| list.push_head(&file.text[..file.head], LARGE_FIELD);
-            pieces.list(&created, |file| file.head, push)
+            created_files(pieces, &files.create(tx, &inputs, true)?)
         });
         Ok(())
     }
@@ -133,19 +150,7 @@ impl NativeFiles {
     pub fn update_many(&self, ticket: u32, ids: Vec<f64>, patches: &NativeRecords) -> napi::Result<()> {
         let (files, pieces, patches) = (self.files.clone(), self.session.pieces(ticket), patches.all()?);
         self.session.write(ticket, move |tx| {
-            let given: Vec<(u64, Given<'_>)> = ids.iter().map(|&id| id as u64).zip(patches.iter()).collect();
-            let is_given = patches.iter().map(|patch| patch.large.is_some());
-            let updated: Vec<(Document, bool)> =
-                files.update_many(tx, &given)?.into_iter().zip(is_given).collect();
-            let bytes =
-                |(file, is_given): &(Document, bool)| if *is_given { file.head } else { file.text.len() };
-            pieces.list(&updated, bytes, |list, (file, is_given)| {
-                if *is_given {
-                    list.push_head(&file.text[..file.head], LARGE_FIELD);
-                } else {
-                    list.push(&file.text, file.head, LARGE_FIELD);
-                }
-            })
+            updated_files(pieces, files.update_many(tx, &patches.under(&ids))?, &patches)
         });
         Ok(())
     }
@@ -162,10 +167,7 @@ impl NativeFiles {
     pub fn delete_many(&self, ticket: u32, ids: Vec<f64>) {
         let files = self.files.clone();
         let ids: Vec<u64> = ids.into_iter().map(|id| id as u64).collect();
-        self.session.write(ticket, move |tx| {
-            let deleted = files.delete(tx, &ids)?;
-            Ok(Answer::text(deleted.to_string().into_bytes()))
-        });
+        self.session.write(ticket, move |tx| Ok(Answer::json(files.delete(tx, &ids)?.into())));
     }
 
     #[napi(catch_unwind)]

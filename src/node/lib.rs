@@ -39,5 +39,6 @@ mod statistics;
 mod streams;
 mod text;
 mod transaction;
+mod transaction_batches;
 mod watch;
 mod weak_function;

@@ -84,10 +84,8 @@ impl NativeProjects {
     #[napi(catch_unwind)]
     pub fn update_many(&self, ticket: u32, ids: Vec<f64>, patches: &NativeRecords) -> napi::Result<()> {
         let (pieces, patches) = (self.session.pieces(ticket), patches.all()?);
-        self.session.write(ticket, move |tx| {
-            let given: Vec<(u64, Given<'_>)> = ids.iter().map(|&id| id as u64).zip(patches.iter()).collect();
-            pieces.documents(&store::update_many(tx, &given)?, None)
-        });
+        self.session
+            .write(ticket, move |tx| pieces.documents(&store::update_many(tx, &patches.under(&ids))?, None));
         Ok(())
     }
 
@@ -100,9 +98,7 @@ impl NativeProjects {
     #[napi(catch_unwind)]
     pub fn delete_many(&self, ticket: u32, ids: Vec<f64>) {
         let ids: Vec<u64> = ids.into_iter().map(|id| id as u64).collect();
-        self.session.write(ticket, move |tx| {
-            Ok(Answer::text(store::delete_many(tx, &ids)?.to_string().into_bytes()))
-        });
+        self.session.write(ticket, move |tx| Ok(Answer::json(store::delete_many(tx, &ids)?.into())));
     }
 
     #[napi(catch_unwind)]

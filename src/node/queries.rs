@@ -28,8 +28,8 @@ impl NativeCollection {
     pub fn count(&self, ticket: u32, query: String) {
         let spec = Arc::clone(&self.spec);
         self.session.read(ticket, move |database, options| {
-            let count = database.count(&spec, &Query::from_json(query.as_bytes())?, options)?;
-            Ok(Answer::text(count.to_string().into_bytes()))
+            let query = Query::from_json(query.as_bytes())?;
+            Ok(Answer::json(database.count(&spec, &query, options)?.into()))
         });
     }
 

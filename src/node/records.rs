@@ -58,6 +58,11 @@ impl Records {
         self.places.iter().zip(self.large()).map(given)
     }
 
+    /// Pairs the records, which are patches, with the ids of what they change.
+    pub fn under(&self, ids: &[f64]) -> Vec<(u64, Given<'_>)> {
+        ids.iter().map(|&id| id as u64).zip(self.iter()).collect()
+    }
+
     /// Returns the keys of the records, if they are members of a map.
     pub fn keys(&self) -> Vec<DocumentId> {
         self.members().map(|(id, _)| id).collect()

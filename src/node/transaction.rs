@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use napi_derive::napi;
 
-use super::collection::{NativeCollection, boolean, insert, remove};
+use super::collection::{NativeCollection, boolean, delete, insert};
 use super::files::NativeFiles;
 use super::port::Answer;
 use super::projects::NativeProjects;
@@ -22,16 +22,29 @@ pub struct NativeTransaction {
 }
 
 impl NativeTransaction {
-    fn step(
+    /// Runs a step, and answers with what `answer` makes of its result.
+    pub(super) fn step_to<T>(
         &self,
         ticket: u32,
         session: &Arc<Session>,
-        work: impl Fn(&mut Transaction<'_>) -> Result<Answer> + Send + 'static,
+        step: impl Fn(&mut Transaction<'_>) -> Result<T> + Send + 'static,
+        answer: impl FnOnce(&Interactive, T) -> Result<Answer> + Send + 'static,
     ) {
         let interactive = Arc::clone(&self.interactive);
         session.read(ticket, move |database, options| {
-            interactive.step(database, Wait::at_most(options.lock_timeout), |tx| work(tx)?.fitting())
+            let result = interactive.step(database, Wait::at_most(options.lock_timeout), step)?;
+            answer(&interactive, result)
         });
+    }
+
+    /// Runs a step that fails if its answer is too long for JavaScript.
+    pub(super) fn step(
+        &self,
+        ticket: u32,
+        session: &Arc<Session>,
+        step: impl Fn(&mut Transaction<'_>) -> Result<Answer> + Send + 'static,
+    ) {
+        self.step_to(ticket, session, move |tx| step(tx)?.fitting(), |_, answer| Ok(answer));
     }
 }
 
@@ -54,10 +67,18 @@ impl NativeTransaction {
     /// Answers with the documents that a query selects.
     #[napi(catch_unwind)]
     pub fn query(&self, ticket: u32, collection: &NativeCollection, query: String) {
-        let (spec, interactive) = (Arc::clone(&collection.spec), Arc::clone(&self.interactive));
-        collection.session.read_documents(ticket, spec.large_field, move |database, options| {
-            let query = Query::from_json(query.as_bytes())?;
-            interactive.step(database, Wait::at_most(options.lock_timeout), |tx| tx.documents(&spec, &query))
+        let (spec, session) = (Arc::clone(&collection.spec), &collection.session);
+        let (pieces, field) = (session.pieces(ticket), spec.large_field);
+        let step = move |tx: &mut Transaction<'_>| tx.documents(&spec, &Query::from_json(query.as_bytes())?);
+        self.step_to(ticket, session, step, move |_, texts| pieces.documents(&texts, field));
+    }
+
+    /// Answers how many documents meet the condition of a query.
+    #[napi(catch_unwind)]
+    pub fn count(&self, ticket: u32, collection: &NativeCollection, query: String) {
+        let spec = Arc::clone(&collection.spec);
+        self.step(ticket, &collection.session, move |tx| {
+            Ok(Answer::json(tx.count(&spec, &Query::from_json(query.as_bytes())?)?.into()))
         });
     }
 
@@ -72,16 +93,11 @@ impl NativeTransaction {
         claim: bool,
         path: Option<String>,
     ) {
-        let (spec, interactive) = (Arc::clone(&collection.spec), Arc::clone(&self.interactive));
-        let session = Arc::clone(&collection.session);
-        let step = move |tx: &mut Transaction<'_>| {
-            insert(tx, &spec, &key, text.clone().into_bytes(), claim)?;
+        let spec = Arc::clone(&collection.spec);
+        let step = move |tx: &mut Transaction<'_>| insert(tx, &spec, &key, text.clone().into_bytes(), claim);
+        self.step_to(ticket, &collection.session, step, move |interactive, ()| {
+            interactive.keep_paths(path);
             Ok(Answer::Nothing)
-        };
-        session.read(ticket, move |database, options| {
-            let answer = interactive.step(database, Wait::at_most(options.lock_timeout), step)?;
-            path.into_iter().for_each(|path| interactive.keep_path(path));
-            Ok(answer)
         });
     }
 
@@ -100,11 +116,7 @@ impl NativeTransaction {
     pub fn delete(&self, ticket: u32, collection: &NativeCollection, key: String, path: Option<String>) {
         let (spec, session) = (Arc::clone(&collection.spec), Arc::clone(&collection.session));
         self.step(ticket, &collection.session, move |tx| {
-            let deleted = tx.delete(&spec, DocumentId::from_key(&key))?;
-            if deleted && let Some(path) = &path {
-                remove(tx, &session, path)?;
-            }
-            Ok(boolean(deleted))
+            delete(tx, &session, &spec, DocumentId::from_key(&key), path.as_deref()).map(boolean)
         });
     }
 

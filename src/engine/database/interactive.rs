@@ -122,9 +122,9 @@ impl Interactive {
         self.attempt(&mut inner, database, &mut held, true, &step).unwrap_or(Err(Error::Closed))
     }
 
-    /// Notes a path that belongs to a document that the transaction puts.
-    pub fn keep_path(&self, path: String) {
-        self.inner.lock().kept_paths.push(path);
+    /// Notes paths that belong to documents that the transaction puts.
+    pub fn keep_paths(&self, paths: impl IntoIterator<Item = String>) {
+        self.inner.lock().kept_paths.extend(paths);
     }
 
     /// Ends the transaction. Its changes are made by [`Commit::apply`], in a request of its own.

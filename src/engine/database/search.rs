@@ -191,18 +191,38 @@ impl Database {
 impl Transaction<'_> {
     /// Returns the documents that a query asks for, in its order, counting what the group has changed.
     pub fn documents(&mut self, spec: &Arc<CollectionSpec>, query: &Query) -> Result<Vec<Arc<[u8]>>> {
+        self.run_query(spec, query, |search| search.run()).map(|found| found.texts)
+    }
+
+    /// Returns how many documents satisfy the condition of a query, counting what the group has changed. Its limit and
+    /// offset do not count. Without a condition, no document is read.
+    pub fn count(&mut self, spec: &Arc<CollectionSpec>, query: &Query) -> Result<usize> {
+        self.run_query(spec, query, |search| search.count())
+    }
+
+    fn run_query<T>(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        query: &Query,
+        run: impl Fn(&Search<'_>) -> std::result::Result<T, SearchFailure>,
+    ) -> Result<T> {
         let spec = &self.declare(spec)?;
         self.load_whole(spec)?;
         let is_first = self.is_first_read();
-        let found = self.search(spec, query);
+        let found = self.search(spec, query, &run);
         if !self.must_read_again(spec, is_first, &found)? {
             return found;
         }
         self.load_whole(spec)?;
-        self.search(spec, query)
+        self.search(spec, query, &run)
     }
 
-    fn search(&self, spec: &Arc<CollectionSpec>, query: &Query) -> Result<Vec<Arc<[u8]>>> {
+    fn search<T>(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        query: &Query,
+        run: impl Fn(&Search<'_>) -> std::result::Result<T, SearchFailure>,
+    ) -> Result<T> {
         let overlay = self.group.collections.get(&spec.path);
         let dropped = overlay.is_some_and(|overlay| overlay.dropped);
         let (entries, files) = {
@@ -219,13 +239,10 @@ impl Transaction<'_> {
         };
         let changed = overlay.map(|overlay| Changed::of(overlay, query)).transpose()?;
         let search = Search { spec, query, files, entries, ordered: false, changed };
-        match search.run() {
-            Ok(found) => Ok(found.texts),
-            Err(SearchFailure::Other(error)) => Err(error),
-            Err(SearchFailure::Read(location, failure)) => {
-                Err(self.database.read_error(spec, &location, failure))
-            }
-        }
+        run(&search).map_err(|failure| match failure {
+            SearchFailure::Other(error) => error,
+            SearchFailure::Read(location, failure) => self.database.read_error(spec, &location, failure),
+        })
     }
 }
 
@@ -239,17 +256,25 @@ impl Search<'_> {
         Ok(Found { texts: matches.finish(returned)?, scanned: changed + stored })
     }
 
-    /// Returns how many stored documents satisfy the condition.
+    /// Returns how many documents satisfy the condition.
     pub fn count(&self) -> std::result::Result<usize, SearchFailure> {
-        let (examined, mut count) = (self.examined(), 0);
+        let (condition, examined) = (self.query.condition(), self.examined());
+        let mut count = 0;
+        for (_, put) in self.puts() {
+            count += usize::from(condition.is_empty() || condition.holds(&put.whole()?.text));
+        }
         self.with_entries(|entries| {
+            let mut entries = entries.filter(|(id, _)| !self.is_replaced(id));
+            if condition.is_empty() {
+                return Ok(count + entries.count());
+            }
             loop {
                 cancel::check()?;
-                let step: Vec<&Entry> = entries.take(STEP).collect();
+                let step: Vec<&Entry> = entries.by_ref().take(STEP).collect();
                 if step.is_empty() {
                     return Ok(count);
                 }
-                let visit = |_: &Entry, text: &[u8]| count += usize::from(self.query.condition().holds(text));
+                let visit = |_: &Entry, text: &[u8]| count += usize::from(condition.holds(text));
                 read_run(&self.files, step.into_iter(), examined, visit)?;
             }
         })
@@ -262,6 +287,16 @@ impl Search<'_> {
             Entries::Some(entries) => work(&mut entries.iter()),
             Entries::Chosen(ids, documents) => work(&mut ids.iter().filter_map(|id| documents.entry(id))),
         }
+    }
+
+    /// The documents that the transaction put and that may satisfy the condition.
+    fn puts(&self) -> impl Iterator<Item = (&DocumentId, &Put)> {
+        self.changed.iter().flat_map(|changed| changed.puts.iter().copied())
+    }
+
+    /// Whether a stored document is no longer the one under its id in the transaction.
+    fn is_replaced(&self, id: &DocumentId) -> bool {
+        self.changed.as_ref().is_some_and(|changed| changed.documents.contains_key(id))
     }
 
     /// Returns the part of a document to read if the large field is needed, or is not.
@@ -295,7 +330,7 @@ impl Matches<'_> {
     fn add_changed(&mut self, returned: Part) -> Result<usize> {
         let query = self.search.query;
         let mut scanned = 0;
-        for (id, put) in self.search.changed.iter().flat_map(|changed| &changed.puts) {
+        for (id, put) in self.search.puts() {
             let document = put.whole()?;
             scanned += 1;
             if query.condition().holds(&document.text) {
@@ -316,10 +351,7 @@ impl Matches<'_> {
         examined: Part,
     ) -> std::result::Result<usize, SearchFailure> {
         let search = self.search;
-        let replaced = |id: &DocumentId| {
-            search.changed.as_ref().is_some_and(|changed| changed.documents.contains_key(id))
-        };
-        let mut entries = entries.filter(|(id, _)| !replaced(id));
+        let mut entries = entries.filter(|(id, _)| !search.is_replaced(id));
         let needed = search.query.needed();
         let mut scanned = 0;
         loop {
