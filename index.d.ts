@@ -8,7 +8,7 @@ export type { CollectionStats, StorageStats, Timing, WriteStats } from './types/
 export { StorageError, ValidationError, NotFoundError } from './types/errors.js'
 export type { StorageErrorCode, ValidationIssue } from './types/errors.js'
 export { BaseStorage } from './types/base-storage.js'
-export type { BaseEntity, BaseStorageOptions } from './types/base-storage.js'
+export type { BaseEntity, BaseStorageOptions, CreateData, UpdateData } from './types/base-storage.js'
 export type { IndexType, IndexConfig, IndexKey, IndexKeyPart } from './types/indexes.js'
 export type {
   CountQuery,

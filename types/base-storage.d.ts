@@ -19,10 +19,13 @@ export type Assigned = 'id' | 'created' | 'updated'
 
 /** What `create` takes. Numeric ids are assigned; a string id comes with the data or from `static newId()`. */
 export type CreateData<TEntity extends BaseEntity, TInput extends object> = Unassigned<TInput> &
-  (TEntity['id'] extends string ? { id?: TEntity['id'] } : unknown)
+  (TEntity['id'] extends string ? { id?: TEntity['id'] | undefined } : unknown)
 
-/** What `update` takes. For a union type: some of the fields of one of its members. */
-export type UpdateData<TInput extends object> = Partial<Unassigned<TInput>>
+/** What `update` takes; `undefined` removes a field. For a union type: some of the fields of one of its members. */
+export type UpdateData<TInput extends object> = Patch<Unassigned<TInput>>
+
+/** Some of the fields of `T`. */
+export type Patch<T> = { [K in keyof T]?: T[K] | undefined }
 
 /** The fields of an entity that a caller supplies. Of a union, `Omit` alone would keep only what all members share. */
 export type Unassigned<TInput extends object> = TInput extends unknown ? Omit<TInput, Assigned> : never
@@ -116,8 +119,9 @@ export abstract class BaseStorage<
   /** The entity, or `null`. O(log n) for n entities. */
   getById(id: TEntity['id'], options?: CallOptions): Promise<TEntity | null>
   /**
-   * Merges a patch into an entity. `id` and `created` stay the same; `updated` is set and never goes backwards. Concurrent
-   * patches of different fields all survive, including those of other processes.
+   * Merges a patch into an entity. A field of the patch replaces the whole field, nested objects too; `undefined` removes it,
+   * so that the schema gives its default again. `id` and `created` stay the same; `updated` is set and never goes backwards.
+   * Concurrent patches of different fields all survive, including those of other processes.
    * @returns The entity as stored, or `null` if there is none with this id.
    */
   update(id: TEntity['id'], patch: UpdateData<TInput>, options?: CallOptions): Promise<TEntity | null>

@@ -1,3 +1,4 @@
+import type { Patch } from './base-storage.js'
 import type { ValidationError } from './errors.js'
 import type { StandardSchemaV1 } from './schema.js'
 
@@ -30,10 +31,11 @@ export interface CreateProject {
   /** Not empty. */
   path: string
   /** Default: `''`. */
-  description?: string
+  description?: string | undefined
 }
 
-export type UpdateProject = Partial<CreateProject>
+/** A field that is `undefined` stays as it is. */
+export type UpdateProject = Patch<CreateProject>
 
 export interface ProjectFile {
   /** Integer. */
@@ -77,26 +79,26 @@ export type ProjectFileInfo = Omit<ProjectFile, 'content'>
 
 export interface CreateProjectFile {
   /** Default: the last part of the path. */
-  name?: string
+  name?: string | undefined
   path: string
   content: string
   /** Default: taken from the path. */
-  extension?: string
+  extension?: string | undefined
   /** Default: the bytes of `content` as UTF-8. */
-  size?: number
-  summary?: string | null
-  summaryLastUpdated?: TimestampInput | null
-  meta?: string
-  checksum?: string | null
-  lastSyncedAt?: TimestampInput | null
-  syncVersion?: number
+  size?: number | undefined
+  summary?: string | null | undefined
+  summaryLastUpdated?: TimestampInput | null | undefined
+  meta?: string | undefined
+  checksum?: string | null | undefined
+  lastSyncedAt?: TimestampInput | null | undefined
+  syncVersion?: number | undefined
 }
 
 /**
  * A new `content` recomputes `size` and `checksum`, and a new `path` recomputes `name` and `extension` if they came from the
- * path, unless the patch gives them.
+ * path, unless the patch gives them. A field that is `undefined` stays as it is.
  */
-export type UpdateProjectFile = Partial<CreateProjectFile>
+export type UpdateProjectFile = Patch<CreateProjectFile>
 
 /** What a new version may change besides its content. */
 export type FileVersionExtra = Omit<UpdateProjectFile, 'content'>

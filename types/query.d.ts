@@ -16,14 +16,37 @@ type Below<K extends string, V, D extends number> = [D] extends [0]
       ? `${K}.${FieldPath<V, Depth[D]>}`
       : never
 
+/** Paths through one position of an array: `'tags.0'`, `'items.0.name'`. */
+type PositionPath<T, D extends number = 3> = T extends unknown
+  ? { [K in keyof T & string]: PositionBelow<K, NonNullable<T[K]>, D> }[keyof T & string]
+  : never
+
+type PositionBelow<K extends string, V, D extends number> = [D] extends [0]
+  ? never
+  : V extends readonly (infer E)[]
+    ? `${K}.${number}` | Below<`${K}.${number}`, NonNullable<E>, D>
+    : V extends Date | ((...args: never) => unknown)
+      ? never
+      : V extends object
+        ? `${K}.${PositionPath<V, Depth[D]>}`
+        : never
+
 /** The type of the value at a path of `T`. */
 export type ValueAt<T, P extends string> = P extends keyof T
   ? T[P]
   : P extends `${infer K}.${infer Rest}`
     ? K extends keyof T
-      ? ValueAt<Element<NonNullable<T[K]>>, Rest>
+      ? ValueBelow<NonNullable<T[K]>, Rest>
       : unknown
     : unknown
+
+type ValueBelow<V, P extends string> = V extends readonly (infer E)[]
+  ? P extends `${number}`
+    ? E
+    : P extends `${number}.${infer Rest}`
+      ? ValueAt<Element<NonNullable<E>>, Rest>
+      : ValueAt<Element<E>, P>
+  : ValueAt<V, P>
 
 /** A value that a field may equal. `null` also matches a missing field; a `Date` is compared with times in milliseconds. */
 type Operand<V> = V | Element<NonNullable<V>> | null | (number extends Element<NonNullable<V>> ? Date : never)
@@ -55,8 +78,8 @@ export interface Operators<V> {
 /** A value that the field must equal, a `RegExp` that it must match, or operators. */
 export type FieldCondition<V> = Operand<V> | (Matchable<V> & RegExp) | Operators<V>
 
-/** Conditions on the fields of an entity, by path; all must hold. */
-export type Where<T> = { [P in FieldPath<T>]?: FieldCondition<ValueAt<T, P>> } & {
+/** Conditions on the fields of an entity, by path; all must hold. A number in a path selects one position of an array. */
+export type Where<T> = { [P in FieldPath<T> | PositionPath<T>]?: FieldCondition<ValueAt<T, P>> } & {
   $and?: readonly Where<T>[]
   $or?: readonly Where<T>[]
   $not?: Where<T>
@@ -65,10 +88,9 @@ export type Where<T> = { [P in FieldPath<T>]?: FieldCondition<ValueAt<T, P>> } &
 export type OrderDirection = 'asc' | 'desc'
 
 /** A path, which orders ascending; or paths with directions, the most significant first. */
-export type OrderBy<T> =
-  | FieldPath<T>
-  | { [P in FieldPath<T>]?: OrderDirection }
-  | readonly (FieldPath<T> | { [P in FieldPath<T>]?: OrderDirection })[]
+export type OrderBy<T> = Ordering<FieldPath<T> | PositionPath<T>>
+
+type Ordering<P extends string> = P | { [Path in P]?: OrderDirection } | readonly (P | { [Path in P]?: OrderDirection })[]
 
 /** A query of a storage. */
 export interface Query<T> {

@@ -13,6 +13,7 @@ interface Person {
   tags: string[]
   address: { city: string; zip: number | null }
   visits: { place: string; at: number }[]
+  home: { phones: string[] } | null
   created: number
   updated: number
 }
@@ -30,11 +31,14 @@ export async function right(signal: AbortSignal) {
     tags: 'staff',
     'address.city': { $in: ['Rome', null] },
     'visits.at': { $lt: new Date() },
+    'visits.0.place': /^R/,
+    'tags.1': 'staff',
     created: { $gt: new Date() },
     $or: [{ tags: { $eq: ['a', 'b'] } }, { $not: { 'address.zip': { $exists: false } } }],
   }
   const found = await people.query({ where, orderBy: ['name', { 'address.city': 'desc' }], limit: 1, offset: 2, signal })
   assertType<Equal<typeof found, Person[]>>()
+  await people.query({ where: { 'home.phones.0': { $exists: true } }, orderBy: { 'visits.0.at': 'desc' } })
   const some = await people.query({ where, select: ['name', 'address.city', 'visits.at'] })
   const city: string = some[0]!.address.city
   const at: number = some[0]!.visits[0]!.at
@@ -81,6 +85,16 @@ export async function wrong() {
   await people.query({ where: { surname: 'a' } })
   // @ts-expect-error no such nested field
   await people.query({ where: { 'address.street': 'a' } })
+  // @ts-expect-error a position is a number
+  await people.query({ where: { 'tags.first': 'a' } })
+  // @ts-expect-error a text
+  await people.query({ where: { 'tags.0': 5 } })
+  // @ts-expect-error no such field of an element
+  await people.query({ where: { 'visits.0.when': 5 } })
+  // @ts-expect-error no array
+  await people.query({ where: { 'address.0': 'a' } })
+  // @ts-expect-error positions are not selected
+  await people.query({ select: ['tags.0'] })
   // @ts-expect-error no such operator
   await people.query({ where: { age: { $above: 1 } } })
   // @ts-expect-error a number

@@ -18,6 +18,7 @@ import type {
   BaseEntity,
   BaseStorageOptions,
   CacheStats,
+  CreateData,
   CreateProject,
   CreateProjectFile,
   EntityId,
@@ -36,6 +37,7 @@ import type {
   StorageEvents,
   StorageOptions,
   StorageStats,
+  UpdateData,
   UpdateProject,
 } from '@octoprompt/storage'
 import { z } from 'zod'
@@ -77,7 +79,7 @@ class Users extends BaseStorage<User, Record<string, User>, z.input<typeof userS
   protected getEntityPath(id: number): string | null {
     return join(this.basePath, this.dataDir, String(id))
   }
-  override async create(data: Parameters<BaseStorage<User, Record<string, User>, z.input<typeof userSchema>>['create']>[0]) {
+  override async create(data: CreateData<User, z.input<typeof userSchema>>) {
     return await super.create({ ...data, name: data.name.trim() })
   }
 }
@@ -407,4 +409,24 @@ export async function passOn(basePath: string | undefined, signal: AbortSignal |
   for await (const project of storage.iterate({ batchSize: limit, signal })) await storage.getFileStorage(project.id).list({ includeContent: undefined, signal })
   await storage.changes({ from: limit, scope: undefined, signal }).return()
   await new MigrationManager('.', { lockTimeout: limit, logger: undefined }).backup('name', { keep, signal, onProgress: undefined })
+}
+
+/** What a schema made optional may be passed on as it is, even under `exactOptionalPropertyTypes`. */
+export async function passFields(users: Users, sessions: Sessions, storage: ProjectStorageV2, body: unknown) {
+  const patch = userSchema.pick({ name: true, address: true }).partial().parse(body)
+  await users.update(1, patch)
+  await users.updateMany([{ id: 1, data: patch }])
+  await users.transaction((tx) => tx.update(1, patch))
+  const removal: UpdateData<{ nickname?: string }> = { nickname: undefined }
+  const id: string | undefined = z.string().optional().parse(body)
+  await sessions.create({ id, log: [] })
+  const given = z.object({ name: z.string(), path: z.string(), description: z.string().optional() }).parse(body)
+  const project = await storage.create(given)
+  await storage.update(project.id, z.object({ name: z.string() }).partial().parse(body))
+  const files = storage.getFileStorage(project.id)
+  const file = await files.create({ path: 'a', content: '', summary: given.description })
+  await files.update(file.id, { name: given.description, content: undefined })
+  await files.createVersion(file.id, 'text', { summary: given.description })
+  await files.createFromStream({ path: 'b', meta: given.description }, [])
+  return removal
 }
