@@ -85,6 +85,32 @@ describe('update', () => {
     assert.equal(await storage.getById(id), null)
   }))
 
+  const withThings = (work: (things: Things) => Promise<void>) => withDirectory(async ({ base }) => {
+    const things = new Things({ basePath: base })
+    await work(things)
+    await things.close()
+  })
+
+  test('replaces a nested object as a whole', withThings(async (things) => {
+    const { id } = await things.create({ name: 'a', nested: { a: 1, b: 2 } } as never)
+    const patched: any = await things.update(id, { nested: { a: 3 } } as never)
+    assert.deepEqual(patched.nested, { a: 3 })
+  }))
+
+  const updates: [string, (things: Things, id: number, patch: object) => Promise<unknown>][] = [
+    ['update', (things, id, patch) => things.update(id, patch)],
+    ['updateMany', (things, id, data) => things.updateMany([{ id, data }])],
+    ['a transaction', (things, id, patch) => things.transaction((tx) => tx.update(id, patch))],
+  ]
+  for (const [where, update] of updates) {
+    test(`in ${where} removes a field that is undefined, so that it gets its default again`, withThings(async (things) => {
+      const { id } = await things.create({ name: 'a', size: 5, note: 'n' } as never)
+      await update(things, id, { size: undefined, note: undefined })
+      const { created, updated, ...rest } = (await things.getById(id))!
+      assert.deepEqual(rest, { id, name: 'a', size: 1 })
+    }))
+  }
+
   test('does not bring back an entity that another instance deletes while the schema checks it', withDirectory(async ({ base }) => {
     const { validate, ...about } = thingSchema['~standard']
     let meanwhile: () => Promise<unknown> = async () => {}

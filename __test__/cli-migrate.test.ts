@@ -36,6 +36,12 @@ describe('the status of migrations', () => {
   }))
 })
 
+test('a module in TypeScript runs, or the error says what runs it', withApp(async ({ run, write }) => {
+  await write({ 'migrations.ts': `const description: string = 'One'\nexport default [{ version: '1.0.0', description, up() {} }]` })
+  const { code, stderr } = await run('migrate', '--file', 'migrations.ts')
+  if (code !== 0) assert.match(stderr, /use Node 22\.18 or newer, or `bunx --bun octoprompt-storage` \(INVALID_ARGUMENT\)/)
+}))
+
 describe('a failed migration', () => {
   test('says where in the module it failed', withApp(async ({ run, write }) => {
     await write(moduleOf('\nnull.missing'))

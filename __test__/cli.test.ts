@@ -193,6 +193,14 @@ describe('the base path', () => {
     assert.equal(both.code, 0)
     assert.equal((await cli(['status'], { cwd: elsewhere })).code, 4)
   }))
+
+  test('is not said to lack data if it lacks only projects', withCli(async ({ base, error }) => {
+    const things = new Things({ basePath: base, dataDir: 'data/things' })
+    await things.create({ name: 'a' })
+    await things.close()
+    const { code, message } = await error(4, 'projects')
+    assert.deepEqual([code, /^there are no projects under /.test(message)], ['NO_DATA', true])
+  }))
 })
 
 describe('stats', () => {

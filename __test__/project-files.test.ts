@@ -196,6 +196,13 @@ describe('bulk calls', () => {
     assert.deepEqual((await files.list()).map(({ summary }) => summary), ['of a', 'of b'])
   }))
 
+  test('update leaves a field that is undefined as it is', withProject(async (storage, project) => {
+    const files = storage.getFileStorage(project.id)
+    const file = await files.create({ ...fileInput('a'), summary: 's' })
+    const updated = await files.update(file.id, { name: undefined, content: undefined, summary: undefined, checksum: undefined })
+    assert.deepEqual({ ...updated, updated: 0 }, { ...file, updated: 0 })
+  }))
+
   test('updateMany with a missing file changes none and names it', withProject(async (storage, project) => {
     const files = storage.getFileStorage(project.id)
     const { id } = await files.create(fileInput('a'))

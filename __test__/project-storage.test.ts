@@ -84,6 +84,11 @@ describe('update', () => {
     assert.deepEqual(await storage.getById(project.id), updated)
   }))
 
+  test('leaves a field that is undefined as it is', withProject(async (storage, project) => {
+    const updated = await storage.update(project.id, { name: undefined, description: undefined })
+    assert.deepEqual({ ...updated, updated: 0 }, { ...project, updated: 0 })
+  }))
+
   test('sets updated, never backwards', withStorage(async (storage) => {
     const future = Date.now() + 3_600_000
     await storage.writeProjects({ 7: projectRecord(7, { updated: future }) })

@@ -88,6 +88,13 @@ test('several storages of one database commit together', withThings(async (thing
   await others.close()
 }))
 
+test('a storage of another database is refused, with what would make it one database', withThings(async (things, base) => {
+  const other = new Things({ basePath: base, dataDir: 'other' })
+  const error = await caught(things.transaction((tx) => tx.in(other).create({ name: 'a' })))
+  assert.deepEqual([error.code, /dataDir/.test(error.message)], ['INVALID_ARGUMENT', true])
+  await other.close()
+}))
+
 test('a transaction can write projects, files and versions', withProject(async (storage, project) => {
   const files = storage.getFileStorage(project.id)
   const file = await files.create(fileInput('a.ts', 'one'))

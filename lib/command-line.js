@@ -142,6 +142,9 @@ function whyNotLoaded(error, file) {
     const told = ({ message, position: at }) => `${message} (${at.file}:${at.line}:${at.column})`
     return placed.map(told).join('; ')
   }
+  if (error?.code === 'ERR_UNKNOWN_FILE_EXTENSION' && /"\.[cm]?ts"/.test(messageOf(error))) {
+    return `${messageOf(error)}; this Node runs no TypeScript: use Node 22.18 or newer, or \`bunx --bun octoprompt-storage\``
+  }
   const unplaced = error instanceof SyntaxError && linesOf(error).length === 0
   return unplaced ? `${messageOf(error)}; \`node --check ${file}\` shows where` : messageOf(error)
 }

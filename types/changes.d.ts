@@ -4,7 +4,10 @@
  */
 export interface ChangeEvent<Id = number | string> {
   kind: 'change'
-  /** The number of the batch. Each batch of the database has the next number. */
+  /**
+   * The number of the batch. Each batch of the database has the next number. In a feed of the whole database, a batch that
+   * changed several collections gives one event for each, all with its number.
+   */
   sequence: number
   /** The JSON file of the collection, relative to the database. */
   collection: string
@@ -28,7 +31,10 @@ export interface ResetEvent {
 export type Change<Id = number | string> = ChangeEvent<Id> | ResetEvent
 
 export interface ChangesOptions {
-  /** Starts after the batch with this number; with a reset, if the journals do not reach back that far. Default: now. */
+  /**
+   * Starts after the batch with this number; with a reset, if the journals do not reach back that far. Default: now. To go on
+   * with a feed of the whole database, give the number before that of the last event.
+   */
   from?: number | undefined
   /** Whether to report changes of this storage's collection (the default) or of its whole database. */
   scope?: 'collection' | 'database' | undefined

@@ -67,6 +67,15 @@ impl Failure {
         Failure::Told { exit: Exit::Nothing, code: "NO_DATA", message }
     }
 
+    /// There are databases, but none of projects.
+    pub fn no_projects(base: &Path) -> Failure {
+        let message = format!(
+            "there are no projects under {}, only data of other storages; store a first project with import, or give another directory with --base-path",
+            base.display()
+        );
+        Failure::Told { exit: Exit::Nothing, code: "NO_DATA", message }
+    }
+
     /// The command must be confirmed, and nobody can be asked.
     pub fn unconfirmed(what: impl Display) -> Failure {
         let message = format!("{what}; repeat the command with --yes to continue");

@@ -148,7 +148,7 @@ impl Place {
         // Data that an interrupted restore was about to put in place counts as existing.
         let intent = self.base.join("data/.restore/intent.json");
         if !self.has_projects()? && !exists([intent])? {
-            return Err(Failure::no_data(&self.base));
+            return Err(self.databases().map_or_else(|error| error, |_| Failure::no_projects(&self.base)));
         }
         self.create()
     }

@@ -381,7 +381,7 @@ fn is_of((known, directory): &(Weak<Database>, PathBuf), database: &Database) ->
         return Err(lost());
     }
     Err(Error::InvalidArgument(
-        "a transaction covers the storages of one database, and this one belongs to another".into(),
+        "a transaction covers the storages of one database, and this one belongs to another; give both the same basePath and dataDir".into(),
     ))
 }
 
