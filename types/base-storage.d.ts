@@ -87,8 +87,9 @@ export abstract class BaseStorage<
   static newId?(): string
   /**
    * Indexes of the entities. Each write updates them in its own batch. All storages on one file share their indexes, so
-   * two indexes with the same name must not differ. If existing documents violate a unique index, they stay readable, but
-   * a write of such a document and {@link rebuildIndexes} fail with `UNIQUE_VIOLATION`.
+   * two indexes with the same name must not differ. A unique index binds the processes in which a storage declares it. If
+   * existing documents violate a unique index, they stay readable, but a write of such a document and {@link rebuildIndexes}
+   * fail with `UNIQUE_VIOLATION`.
    */
   static indexes?: readonly IndexConfig[]
 
