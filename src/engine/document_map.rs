@@ -92,6 +92,10 @@ impl Chunk {
         self.rank = self.entries.first().map_or(0, |(id, _)| rank(id));
     }
 
+    fn first(&self) -> Option<&DocumentId> {
+        self.entries.first().map(|(id, _)| id)
+    }
+
     fn begins_at_or_before(&self, rank: u64, id: &DocumentId) -> bool {
         match self.rank.cmp(&rank) {
             Ordering::Less => true,
@@ -112,6 +116,31 @@ fn rank(id: &DocumentId) -> u64 {
             1 << 63 | u64::from_be_bytes(first) >> 1
         }
     }
+}
+
+/// Returns those chunks of two maps that are not the same, in the order of each.
+fn unshared<'m>(one: &'m [Chunk], other: &'m [Chunk]) -> (Vec<&'m Chunk>, Vec<&'m Chunk>) {
+    let (mut ones, mut others) = (Vec::new(), Vec::new());
+    let (mut one, mut other) = (one.iter().peekable(), other.iter().peekable());
+    loop {
+        // Chunks that are shared begin with the same id. Passing the one that begins first never passes the other's shared one.
+        let order = match (one.peek(), other.peek()) {
+            (Some(a), Some(b)) => a.first().cmp(&b.first()),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return (ones, others),
+        };
+        let a = if order.is_le() { one.next() } else { None };
+        let b = if order.is_ge() { other.next() } else { None };
+        if !a.zip(b).is_some_and(|(a, b)| Arc::ptr_eq(&a.entries, &b.entries)) {
+            ones.extend(a);
+            others.extend(b);
+        }
+    }
+}
+
+fn entries<'c, 'm>(chunks: &'c [&'m Chunk]) -> impl Iterator<Item = &'m Entry> + use<'c, 'm> {
+    chunks.iter().flat_map(|chunk| chunk.entries.iter())
 }
 
 impl DocumentMap {
@@ -202,14 +231,33 @@ impl DocumentMap {
         Some(location)
     }
 
-    /// Returns whether the other map has the same documents, wherever they are stored. O(n / 128) if the maps share all
-    /// chunks, otherwise O(n).
-    pub fn has_same_documents(&self, other: &DocumentMap) -> bool {
-        let same = |one: &Entry, other: &Entry| one.0 == other.0 && one.1.stamp() == other.1.stamp();
-        let shared = |(one, other): (&Chunk, &Chunk)| Arc::ptr_eq(&one.entries, &other.entries);
-        self.len == other.len
-            && (self.chunks.len() == other.chunks.len() && self.chunks.iter().zip(&other.chunks).all(shared)
-                || self.iter().zip(other.iter()).all(|(one, other)| same(one, other)))
+    /// Returns the ids of the documents that differ in a later map, each with its entry there, ascending; `None` if these are
+    /// more than `most`. Where documents are stored does not matter. O(n / 128 + chunks that the maps do not share).
+    pub fn changes_to<'m>(
+        &'m self,
+        later: &'m DocumentMap,
+        most: usize,
+    ) -> Option<Vec<(&'m DocumentId, Option<&'m Entry>)>> {
+        let (before, now) = unshared(&self.chunks, &later.chunks);
+        let (mut before, mut now) = (entries(&before).peekable(), entries(&now).peekable());
+        let mut changes = Vec::new();
+        loop {
+            let order = match (before.peek(), now.peek()) {
+                (Some(one), Some(other)) => one.0.cmp(&other.0),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => return Some(changes),
+            };
+            let old = if order.is_le() { before.next() } else { None };
+            let new = if order.is_ge() { now.next() } else { None };
+            if old.map(|(_, location)| location.stamp()) == new.map(|(_, location)| location.stamp()) {
+                continue;
+            }
+            if changes.len() == most {
+                return None;
+            }
+            changes.extend(old.or(new).map(|(id, _)| (id, new)));
+        }
     }
 
     /// Iterates over the entries after `id`, or over all entries, in ascending order. O(log n) to start.
@@ -269,6 +317,32 @@ mod tests {
             }
             prop_assert_eq!(view.len() as u64, start);
             prop_assert!(view.iter().all(|(id, location)| *id == location.offset.into()));
+        }
+
+        #[test]
+        fn changes_are_those_of_the_texts(
+            start in 0u64..1000,
+            changes in proptest::collection::vec((0u64..1500, proptest::option::of(0u64..3)), 0..300),
+            moved in any::<bool>(),
+        ) {
+            let hashed = |offset, hash| Location { hash, ..location(offset) };
+            let before = DocumentMap::from_entries((0..start).map(|id| (id.into(), hashed(id, 0))).collect());
+            let mut after = before.clone();
+            for (id, hash) in &changes {
+                after.set((*id).into(), hash.map(|hash| hashed(5000 + id, hash)));
+            }
+            if moved {
+                let elsewhere = |(id, location): &Entry| (id.clone(), Location { offset: location.offset + 9000, ..*location });
+                after = DocumentMap::from_entries(after.iter().map(elsewhere).collect());
+            }
+            let hash = |map: &DocumentMap, id| map.get(&DocumentId::from(id)).map(|location| location.hash);
+            let expected: Vec<_> = (0..1500).filter(|&id| hash(&before, id) != hash(&after, id)).collect();
+            let found = before.changes_to(&after, expected.len()).expect("not too many");
+            prop_assert!(found.iter().all(|(id, entry)| *entry == after.entry(id)));
+            prop_assert!(found.into_iter().map(|(id, _)| id.clone()).eq(expected.iter().map(|&id| id.into())));
+            if let Some(fewer) = expected.len().checked_sub(1) {
+                prop_assert!(before.changes_to(&after, fewer).is_none());
+            }
         }
     }
 

@@ -50,13 +50,13 @@ fn members(index: &Index, root: u64, version: Option<u64>) -> Result<Vec<Documen
 /// Returns the ids of all versions of the file that `id` belongs to; none if there is no such file.
 pub fn ids(tx: &mut Transaction<'_>, files: &Files, id: u64) -> Result<Vec<DocumentId>> {
     let root = root_in(tx, files, id)?;
-    tx.query(&files.spec, FILES_BY_VERSION, |index| members(index, root, None))
+    tx.query(&files.spec, FILES_BY_VERSION, move |index| members(index, root, None))
 }
 
 /// Returns the members of a chain with their heads, versions ascending.
 fn chain(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Vec<(u64, Vec<u8>)>> {
     let mut found = Vec::new();
-    for id in tx.query(&files.spec, FILES_BY_VERSION, |index| members(index, root, None))? {
+    for id in tx.query(&files.spec, FILES_BY_VERSION, move |index| members(index, root, None))? {
         if let (DocumentId::Number(number), Some(head)) = (&id, tx.head(&files.spec, &id)?) {
             found.push((*number, head));
         }
@@ -68,7 +68,7 @@ fn chain(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Vec<(u64,
 /// Returns the id and document of the last version of a chain.
 fn last_version(tx: &mut Transaction<'_>, files: &Files, root: u64) -> Result<Option<(u64, Document)>> {
     let mut last = Vec::new();
-    for id in tx.query_last(&files.spec, FILES_BY_VERSION, |index| members(index, root, None))? {
+    for id in tx.query_last(&files.spec, FILES_BY_VERSION, move |index| members(index, root, None))? {
         if let (DocumentId::Number(number), Some(head)) = (&id, tx.head(&files.spec, &id)?) {
             last.push((chain_of(&head).version, *number));
         }
@@ -131,7 +131,7 @@ fn retire_others(tx: &mut Transaction<'_>, files: &Files, root: u64, last: &[u8]
 /// `NOT_FOUND` naming the file, or the version and the file.
 pub fn revert(tx: &mut Transaction<'_>, files: &Files, id: u64, version: u64) -> Result<Document> {
     let root = root_in(tx, files, id)?;
-    let found = tx.query(&files.spec, FILES_BY_VERSION, |index| members(index, root, Some(version)))?;
+    let found = tx.query(&files.spec, FILES_BY_VERSION, move |index| members(index, root, Some(version)))?;
     let gone = || Error::NotFound { what: "version", id: format!("{version} of file {id}") };
     let Some(found) = found.last() else {
         return Err(if last_version(tx, files, root)?.is_some() { gone() } else { missing(id) });

@@ -1,12 +1,12 @@
 //! Interactive transactions, interleaved step by step through two handles, as two processes have them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use crate::support::{Fixture, Handle, READ, record};
 use octoprompt_storage::engine::query::Query;
 use octoprompt_storage::engine::{
-    CollectionSpec, Durability, Error, Interactive, Result, Transaction, Wait, json,
+    CollectionSpec, Durability, Error, Interactive, Request, Result, Transaction, Wait, WriteOptions, json,
 };
 use proptest::prelude::*;
 use std::time::Duration;
@@ -19,7 +19,37 @@ enum Step {
     Delete(bool, u64),
     /// The sum of all values of a collection.
     Sum(bool),
+    /// Some of the documents of a collection, in the order of their values.
+    Find(bool, Wanted),
+    /// How many documents have at least this value; for 0, how many there are.
+    Count(bool, u64),
     Drop(bool),
+}
+
+/// What a query asks for.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    /// The smallest value; 0 stands for no condition.
+    least: u64,
+    descending: bool,
+    offset: usize,
+    limit: Option<usize>,
+}
+
+impl Wanted {
+    fn query(&self) -> Query {
+        let order = if self.descending { "desc" } else { "asc" };
+        let limit = self.limit.map_or(String::new(), |limit| format!(",\"limit\":{limit}"));
+        let condition = condition(self.least);
+        let text =
+            format!("{{{condition}\"orderBy\":[[\"value\",\"{order}\"]],\"offset\":{}{limit}}}", self.offset);
+        Query::from_json(text.as_bytes()).expect("a query")
+    }
+}
+
+/// Returns the condition that values are at least so great, as a member of a query.
+fn condition(least: u64) -> String {
+    if least == 0 { String::new() } else { format!("\"where\":{{\"value\":{{\"$gte\":{least}}}}},") }
 }
 
 #[derive(Debug, Clone)]
@@ -33,6 +63,12 @@ enum Event {
         value: u64,
         second_handle: bool,
     },
+    /// Such a write, in one group with the next transaction that commits.
+    WriteBeforeCommit {
+        collection: bool,
+        id: u64,
+        value: u64,
+    },
     Checkpoint {
         second_handle: bool,
     },
@@ -44,6 +80,8 @@ trait Place {
     fn put(&mut self, collection: bool, id: u64, value: u64) -> Result<()>;
     fn delete(&mut self, collection: bool, id: u64) -> Result<bool>;
     fn sum(&mut self, collection: bool) -> Result<u64>;
+    fn find(&mut self, collection: bool, wanted: Wanted) -> Result<Vec<u64>>;
+    fn count(&mut self, collection: bool, least: u64) -> Result<usize>;
     fn drop(&mut self, collection: bool) -> Result<()>;
 }
 
@@ -57,6 +95,8 @@ fn run(place: &mut impl Place, step: &Step, seen: &mut Vec<u64>) -> Result<()> {
         }
         Step::Delete(collection, id) => seen.push(place.delete(collection, id)?.into()),
         Step::Sum(collection) => seen.push(place.sum(collection)?),
+        Step::Find(collection, wanted) => seen.extend(place.find(collection, wanted)?),
+        Step::Count(collection, least) => seen.push(place.count(collection, least)? as u64),
         Step::Drop(collection) => place.drop(collection)?,
     }
     Ok(())
@@ -80,6 +120,22 @@ impl Place for Model {
 
     fn sum(&mut self, collection: bool) -> Result<u64> {
         Ok(self.iter().filter(|((of, _), _)| *of == collection).map(|(_, value)| value).sum())
+    }
+
+    fn find(&mut self, collection: bool, wanted: Wanted) -> Result<Vec<u64>> {
+        let of_collection = self.iter().filter(|((of, _), _)| *of == collection);
+        let mut found: Vec<(u64, u64)> = of_collection
+            .map(|((_, id), value)| (*value, *id))
+            .filter(|(value, _)| *value >= wanted.least)
+            .collect();
+        // Equal values are ordered by id, whatever the direction.
+        found.sort_by_key(|&(value, id)| (if wanted.descending { 1000 - value } else { value }, id));
+        let page = found.into_iter().skip(wanted.offset).take(wanted.limit.unwrap_or(usize::MAX));
+        Ok(page.map(|(value, _)| value).collect())
+    }
+
+    fn count(&mut self, collection: bool, least: u64) -> Result<usize> {
+        Ok(self.iter().filter(|((of, _), value)| *of == collection && **value >= least).count())
     }
 
     fn drop(&mut self, collection: bool) -> Result<()> {
@@ -129,6 +185,18 @@ impl Place for Engine<'_, '_> {
         Ok(texts.iter().map(|text| value_of(text)).sum())
     }
 
+    fn find(&mut self, collection: bool, wanted: Wanted) -> Result<Vec<u64>> {
+        let spec = self.spec(collection);
+        let texts = self.tx.documents(&spec, &wanted.query())?;
+        Ok(texts.iter().map(|text| value_of(text)).collect())
+    }
+
+    fn count(&mut self, collection: bool, least: u64) -> Result<usize> {
+        let spec = self.spec(collection);
+        let query = format!("{{{}}}", condition(least).trim_end_matches(','));
+        self.tx.count(&spec, &Query::from_json(query.as_bytes())?)
+    }
+
     fn drop(&mut self, collection: bool) -> Result<()> {
         let spec = self.spec(collection);
         self.tx.drop_collection(&spec)
@@ -144,6 +212,39 @@ fn commit(database: &Handle, transaction: &Interactive) -> Result<()> {
     database.write(Durability::Os, move |tx| commit.apply(tx))
 }
 
+/// A document to put, with this value.
+struct Put {
+    collection: bool,
+    id: u64,
+    value: u64,
+}
+
+/// Commits a transaction in one group with writes that come before it.
+fn commit_behind(
+    fixture: &Fixture,
+    database: &Handle,
+    puts: &[Put],
+    transaction: &Interactive,
+) -> Result<()> {
+    let options = WriteOptions { durability: Durability::Os, wait: wait() };
+    let (result, committed) = mpsc::channel();
+    let commit = transaction.finish();
+    for &Put { collection, id, value } in puts {
+        let spec = if collection { fixture.nested() } else { fixture.spec() };
+        let put = move |tx: &mut Transaction<'_>| tx.put(&spec, id.into(), text_of(id, value));
+        let _ = database.submit(Request::new(options, put, |put| put.expect("written")));
+    }
+    match commit {
+        Ok(commit) => {
+            let send = move |committed| result.send(committed).expect("awaited");
+            let _ = database.submit(Request::new(options, move |tx| commit.apply(tx), send));
+        }
+        Err(error) => result.send(Err(error)).expect("awaited"),
+    }
+    database.drain();
+    committed.recv().expect("answered")
+}
+
 fn state(fixture: &Fixture, database: &Handle) -> Model {
     let mut model = Model::new();
     for collection in [false, true] {
@@ -156,13 +257,29 @@ fn state(fixture: &Fixture, database: &Handle) -> Model {
     model
 }
 
+fn wanted() -> impl Strategy<Value = Wanted> {
+    let limit = proptest::option::of(0usize..3);
+    (least(), any::<bool>(), 0usize..2, limit).prop_map(|(least, descending, offset, limit)| Wanted {
+        least,
+        descending,
+        offset,
+        limit,
+    })
+}
+
+fn least() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0), 1u64..900]
+}
+
 fn step() -> impl Strategy<Value = Step> {
-    let id = 0u64..3;
+    let id = 0u64..5;
     prop_oneof![
         4 => (any::<bool>(), id.clone()).prop_map(|(c, id)| Step::Get(c, id)),
         4 => (any::<bool>(), id.clone()).prop_map(|(c, id)| Step::Put(c, id)),
         2 => (any::<bool>(), id).prop_map(|(c, id)| Step::Delete(c, id)),
-        2 => any::<bool>().prop_map(Step::Sum),
+        1 => any::<bool>().prop_map(Step::Sum),
+        4 => (any::<bool>(), wanted()).prop_map(|(c, wanted)| Step::Find(c, wanted)),
+        2 => (any::<bool>(), least()).prop_map(|(c, least)| Step::Count(c, least)),
         1 => any::<bool>().prop_map(Step::Drop),
     ]
 }
@@ -170,14 +287,16 @@ fn step() -> impl Strategy<Value = Step> {
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         16 => (0usize..4).prop_map(Event::Step),
-        2 => (any::<bool>(), 0u64..3, 0u64..9, any::<bool>())
+        2 => (any::<bool>(), 0u64..5, 0u64..1000, any::<bool>())
             .prop_map(|(collection, id, value, second_handle)| Event::Write { collection, id, value, second_handle }),
+        2 => (any::<bool>(), 0u64..5, 0u64..1000)
+            .prop_map(|(collection, id, value)| Event::WriteBeforeCommit { collection, id, value }),
         1 => any::<bool>().prop_map(|second_handle| Event::Checkpoint { second_handle }),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     /// Those that commit read and write what they would if they ran one after another, in the order of their commits.
     #[test]
@@ -191,6 +310,7 @@ proptest! {
         let mut at = [0; 4];
         let mut seen = vec![Vec::new(); 4];
         let mut model = Model::new();
+        let mut puts = Vec::new();
         let rest = (0..4).flat_map(|number| (0..7).map(move |_| Event::Step(number)));
         for event in events.into_iter().chain(rest) {
             match event {
@@ -202,6 +322,7 @@ proptest! {
                         .expect("written");
                     model.insert((collection, id), value);
                 }
+                Event::WriteBeforeCommit { collection, id, value } => puts.push(Put { collection, id, value }),
                 Event::Step(number) => {
                     let (handle, script) = (&handles[number % 2], &scripts[number]);
                     let outcome = match script.get(at[number]) {
@@ -211,7 +332,10 @@ proptest! {
                             Ok(seen)
                         }).map(|now| seen[number] = now),
                         None if at[number] == script.len() => {
-                            let committed = commit(handle, &transactions[number]);
+                            let committed = commit_behind(&fixture, handle, &puts, &transactions[number]);
+                            for Put { collection, id, value } in puts.drain(..) {
+                                model.insert((collection, id), value);
+                            }
                             if committed.is_ok() {
                                 let mut expected = Vec::new();
                                 for step in script {
@@ -335,6 +459,114 @@ fn changing_a_document_that_a_transaction_did_not_read_is_no_conflict() {
     fixture.checkpoint(&other);
     commit(&database, &transaction).expect("committed");
     assert_eq!(fixture.find(&other, "mine"), [3]);
+}
+
+/// Runs a step that finds the first document, in the order of the values, whose value is at least 5.
+fn first(
+    fixture: &Fixture,
+    database: &Handle,
+    transaction: &Interactive,
+) -> std::result::Result<Vec<u64>, &'static str> {
+    let spec = fixture.spec();
+    let query = Wanted { least: 5, descending: false, offset: 0, limit: Some(1) }.query();
+    let texts = transaction.step(database, wait(), |tx| tx.documents(&spec, &query));
+    let texts = texts.map_err(|error| error.code())?;
+    Ok(texts.iter().map(|text| value_of(text)).collect())
+}
+
+fn write(fixture: &Fixture, database: &Handle, id: u64, value: Option<u64>) {
+    let spec = fixture.spec();
+    let change = move |tx: &mut Transaction<'_>| match value {
+        Some(value) => tx.put(&spec, id.into(), text_of(id, value)),
+        None => tx.delete(&spec, id.into()).map(drop),
+    };
+    database.write(Durability::Os, change).expect("written");
+}
+
+#[test]
+fn a_query_conflicts_only_with_changes_that_change_its_answer() {
+    for (id, value, conflicts) in [
+        (2, Some(4), false),
+        (2, Some(6), true),
+        (2, Some(8), false),
+        // It comes behind the one that was found, since its id is greater.
+        (4, Some(7), false),
+        (0, Some(7), true),
+        // The one that was found.
+        (1, Some(7), false),
+        (1, Some(6), true),
+        (1, Some(4), true),
+        (1, None, true),
+        // One that does not come first.
+        (3, Some(6), true),
+        (3, Some(1), false),
+        (3, None, false),
+    ] {
+        let fixture = Fixture::new();
+        let (database, other) = (fixture.open(), fixture.open());
+        write(&fixture, &other, 1, Some(7));
+        write(&fixture, &other, 3, Some(9));
+        let transaction = Interactive::default();
+        assert_eq!(first(&fixture, &database, &transaction), Ok(vec![7]));
+        put(&fixture, &database, &transaction, 9, "mine").expect("put");
+        write(&fixture, &other, id, value);
+        let expected = if conflicts { Err("CONFLICT") } else { Ok(()) };
+        let committed = commit(&database, &transaction).map_err(|error| error.code());
+        assert_eq!(committed, expected, "document {id} with {value:?}");
+    }
+}
+
+#[test]
+fn a_count_conflicts_only_with_changes_of_the_number() {
+    for (least, id, value, conflicts) in [
+        (5, 1, Some(6), false),
+        (5, 1, Some(4), true),
+        (5, 1, None, true),
+        (5, 2, Some(4), false),
+        (5, 2, Some(5), true),
+        (0, 1, Some(4), false),
+        (0, 1, None, true),
+        (0, 2, Some(4), true),
+    ] {
+        let fixture = Fixture::new();
+        let (database, other) = (fixture.open(), fixture.open());
+        write(&fixture, &other, 1, Some(7));
+        let transaction = Interactive::default();
+        let spec = fixture.spec();
+        let counted =
+            transaction.step(&database, wait(), |tx| Engine { fixture: &fixture, tx }.count(false, least));
+        assert_eq!(counted.map_err(|error| error.code()), Ok(1));
+        transaction.step(&database, wait(), |tx| tx.put(&spec, 9.into(), text_of(9, 1))).expect("put");
+        write(&fixture, &other, id, value);
+        let expected = if conflicts { Err("CONFLICT") } else { Ok(()) };
+        let committed = commit(&database, &transaction).map_err(|error| error.code());
+        assert_eq!(committed, expected, "at least {least}, document {id} with {value:?}");
+    }
+}
+
+#[test]
+fn a_query_that_finds_all_that_it_may_return_conflicts_with_any_further_one() {
+    let fixture = Fixture::new();
+    let (database, other) = (fixture.open(), fixture.open());
+    let transaction = Interactive::default();
+    assert_eq!(first(&fixture, &database, &transaction), Ok(vec![]));
+    write(&fixture, &other, 1, Some(4));
+    assert_eq!(first(&fixture, &database, &transaction), Ok(vec![]));
+    write(&fixture, &other, 2, Some(1000));
+    assert_eq!(first(&fixture, &database, &transaction), Err("CONFLICT"));
+}
+
+#[test]
+fn a_query_conflicts_with_more_changes_than_are_looked_at() {
+    let fixture = Fixture::new();
+    let (database, other) = (fixture.open(), fixture.open());
+    let transaction = Interactive::default();
+    assert_eq!(first(&fixture, &database, &transaction), Ok(vec![]));
+    let spec = fixture.spec();
+    let many =
+        move |tx: &mut Transaction<'_>| (0..1000).try_for_each(|id| tx.put(&spec, id.into(), text_of(id, 1)));
+    other.write(Durability::Os, many).expect("written");
+    assert_eq!(first(&fixture, &database, &transaction), Err("CONFLICT"));
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Transactions whose steps come from outside, one call at a time, with no lock held between them.
 //!
 //! They are optimistic: each step runs like a write of its own, over what the transaction has changed so far, and what
-//! it reads is noted. Before each step, and under the write lock before the commit, everything noted must be unchanged:
-//! documents are compared by their stamps, collections that were searched by the stamps of all their documents. So each
-//! step sees one state of the whole database, in which all earlier steps would have read the same, and the commit takes
-//! effect as if the whole transaction had run at that moment. If something noted has changed, the transaction is lost,
-//! and its owner runs it again.
+//! it reads is noted in a [`ReadSet`]. Before each step, and under the write lock before the commit, everything noted must
+//! be unchanged. So each step sees one state of the whole database, in which all earlier steps would have read the same,
+//! and the commit takes effect as if the whole transaction had run at that moment. If something noted has changed, the
+//! transaction is lost, and its owner runs it again.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,51 +13,14 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::overlay::{Group, Pending};
+use super::overlay::Group;
+use super::read_set::ReadSet;
 use super::transaction::{Batch, Transaction};
 use super::writer::Writer;
 use super::{CollectionSpec, Database};
 use crate::engine::cancel;
-use crate::engine::document::DocumentId;
-use crate::engine::document_map::{DocumentMap, Location, Stamp};
 use crate::engine::error::{Error, Result};
 use crate::engine::lock::Wait;
-
-/// What a transaction read of the published state.
-#[derive(Default)]
-pub struct ReadSet {
-    collections: BTreeMap<Arc<str>, CollectionReads>,
-}
-
-struct CollectionReads {
-    spec: Arc<CollectionSpec>,
-    /// The stamp of each document that was read; `None` for one that was not there.
-    documents: BTreeMap<DocumentId, Option<Stamp>>,
-    /// All documents, if the collection was listed or searched.
-    whole: Option<DocumentMap>,
-    /// The version of the collection when all this was last found unchanged. While it has that version, nothing has to be
-    /// compared again: a step costs the same, however much the steps before it read.
-    unchanged_at: Option<u64>,
-}
-
-impl ReadSet {
-    fn of(&mut self, spec: &Arc<CollectionSpec>) -> &mut CollectionReads {
-        self.collections.entry(Arc::clone(&spec.path)).or_insert_with(|| CollectionReads {
-            spec: Arc::clone(spec),
-            documents: BTreeMap::new(),
-            whole: None,
-            unchanged_at: None,
-        })
-    }
-
-    pub fn note(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId, stamp: Option<Stamp>) {
-        self.of(spec).documents.insert(id.clone(), stamp);
-    }
-
-    pub fn note_whole(&mut self, spec: &Arc<CollectionSpec>, documents: &DocumentMap) {
-        self.of(spec).whole = Some(documents.clone());
-    }
-}
 
 /// A transaction between its steps.
 #[derive(Default)]
@@ -189,7 +151,7 @@ impl Interactive {
         locked: bool,
         step: &impl Fn(&mut Transaction<'_>) -> Result<T>,
     ) -> Option<Result<T>> {
-        match inner.still_holds(database, writer, locked) {
+        match inner.reads.still_holds(database, writer, locked) {
             Ok(Some(true)) => {}
             Ok(Some(false)) => {
                 self.lose(database);
@@ -217,39 +179,6 @@ impl Interactive {
                 Some(Err(error))
             }
         }
-    }
-}
-
-impl Inner {
-    /// Whether everything that was read is unchanged; `None` if the write lock is needed to tell. O(documents read + chunks
-    /// of the collections searched), of those collections that have changed since the last call.
-    fn still_holds(
-        &mut self,
-        database: &Database,
-        writer: &mut Writer,
-        locked: bool,
-    ) -> Result<Option<bool>> {
-        for reads in self.reads.collections.values_mut() {
-            let spec = &database.declare(writer, &reads.spec);
-            if !database.load_for_step(writer, spec, locked)? {
-                return Ok(None);
-            }
-            let state = database.state.read();
-            let Some(loaded) = state.loaded(&spec.path) else { return Ok(Some(false)) };
-            let version = Some(state.version(&spec.path));
-            if reads.unchanged_at == version {
-                continue;
-            }
-            let current = |id: &DocumentId| loaded.documents.get(id).map(Location::stamp);
-            let changed = reads.documents.iter().any(|(id, stamp)| current(id) != *stamp);
-            if changed
-                || reads.whole.as_ref().is_some_and(|whole| !whole.has_same_documents(&loaded.documents))
-            {
-                return Ok(Some(false));
-            }
-            reads.unchanged_at = version;
-        }
-        Ok(Some(true))
     }
 }
 
@@ -288,19 +217,9 @@ impl Commit {
             }
             return Err(error);
         }
-        for reads in self.reads.collections.values() {
-            for (id, stamp) in &reads.documents {
-                if !transaction.holds_as_read(&reads.spec, id, *stamp)? {
-                    transaction.note_conflict();
-                    return Err(lost());
-                }
-            }
-            if let Some(whole) = &reads.whole
-                && !transaction.holds_just(&reads.spec, whole)?
-            {
-                transaction.note_conflict();
-                return Err(lost());
-            }
+        if !self.reads.holds_for(transaction)? {
+            transaction.note_conflict();
+            return Err(lost());
         }
         let mut put = Vec::new();
         for batch in self.batches {
@@ -330,44 +249,6 @@ impl Commit {
             transaction.check_put(&spec, &id)?;
         }
         transaction.keep_entity_paths(self.kept_paths.iter().map(String::as_str))
-    }
-}
-
-impl Transaction<'_> {
-    /// Whether the document is the one that was read. A document that an earlier request of the group put is a
-    /// different one.
-    fn holds_as_read(
-        &mut self,
-        spec: &Arc<CollectionSpec>,
-        id: &DocumentId,
-        stamp: Option<Stamp>,
-    ) -> Result<bool> {
-        let spec = &self.prepare(spec)?;
-        match self.group.put(&spec.path, id) {
-            Some(put) => Ok(put.is_none() && stamp.is_none()),
-            None => Ok(self.database.published_stamp(spec, id)? == stamp),
-        }
-    }
-
-    /// Whether the collection has exactly these documents, counting the changes of the group. O(1) for each 128
-    /// documents that did not change.
-    fn holds_just(&mut self, spec: &Arc<CollectionSpec>, documents: &DocumentMap) -> Result<bool> {
-        let spec = &self.declare(spec)?;
-        let overlay = self.group.collections.get(&spec.path);
-        let unchanged = overlay.is_none_or(|overlay| {
-            let is_gone =
-                |(id, pending): (&DocumentId, &Pending)| pending.new.is_none() && documents.get(id).is_none();
-            overlay.documents.iter().all(is_gone)
-        });
-        if !unchanged {
-            return Ok(false);
-        }
-        if overlay.is_some_and(|overlay| overlay.dropped) {
-            return Ok(documents.is_empty());
-        }
-        self.load(spec)?;
-        let state = self.database.state.read();
-        Ok(state.loaded(&spec.path).is_some_and(|loaded| documents.has_same_documents(&loaded.documents)))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::CollectionSpec;
+use super::read_set::IndexLookup;
 use super::transaction::{Transaction, index_position};
 use crate::engine::document::DocumentId;
 use crate::engine::error::Result;
@@ -38,7 +39,8 @@ impl Transaction<'_> {
         index: &str,
         key: &IndexKey,
     ) -> Result<Vec<DocumentId>> {
-        self.query(spec, index, |index| Ok(index.find(key)))
+        let key = key.clone();
+        self.query(spec, index, move |index| Ok(index.find(&key)))
     }
 
     /// Returns the ids that `query` finds in one of the collection's indexes, ascending.
@@ -46,9 +48,9 @@ impl Transaction<'_> {
         &mut self,
         spec: &Arc<CollectionSpec>,
         index: &str,
-        query: impl Fn(&Index) -> Result<Vec<DocumentId>>,
+        query: impl Fn(&Index) -> Result<Vec<DocumentId>> + Send + Sync + 'static,
     ) -> Result<Vec<DocumentId>> {
-        let (mut ids, changed) = self.query_parts(spec, index, query)?;
+        let (mut ids, changed) = self.query_parts(spec, index, Arc::new(query))?;
         ids.extend(changed);
         ids.sort();
         Ok(ids)
@@ -60,9 +62,9 @@ impl Transaction<'_> {
         &mut self,
         spec: &Arc<CollectionSpec>,
         index: &str,
-        query: impl Fn(&Index) -> Result<Vec<DocumentId>>,
+        query: impl Fn(&Index) -> Result<Vec<DocumentId>> + Send + Sync + 'static,
     ) -> Result<Vec<DocumentId>> {
-        let (mut published, mut changed) = self.query_parts(spec, index, query)?;
+        let (mut published, mut changed) = self.query_parts(spec, index, Arc::new(query))?;
         Ok(published.pop().into_iter().chain(changed.pop()).collect())
     }
 
@@ -70,21 +72,44 @@ impl Transaction<'_> {
         &mut self,
         spec: &Arc<CollectionSpec>,
         index: &str,
-        query: impl Fn(&Index) -> Result<Vec<DocumentId>>,
+        query: IndexLookup,
     ) -> Result<(Vec<DocumentId>, Vec<DocumentId>)> {
-        let spec = &self.declare(spec)?;
-        self.load_whole(spec)?;
-        let at = index_position(spec, index)?;
+        let spec = &self.prepare(spec)?;
+        let (published, changed) = self.looked_up(spec, index, &query)?;
+        self.note_lookup(spec, index, query, &published);
         let overlay = self.group.collections.get(&spec.path);
-        let mut published = Vec::new();
-        if !overlay.is_some_and(|overlay| overlay.dropped) {
-            let state = self.database.state.read();
-            if let Some(loaded) = state.loaded(&spec.path) {
-                published = query(&loaded.indexes[at])?;
-            }
-        }
-        let Some(overlay) = overlay else { return Ok((published, Vec::new())) };
-        published.retain(|id| !overlay.documents.contains_key(id));
-        Ok((published, query(overlay.index(at))?))
+        let is_published =
+            |id: &DocumentId| overlay.is_none_or(|overlay| !overlay.documents.contains_key(id));
+        Ok((published.into_iter().filter(is_published).collect(), changed))
+    }
+
+    /// Whether a look-up that found these published documents would find the same, counting the changes of the group.
+    pub(super) fn finds_just(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        index: &str,
+        query: &IndexLookup,
+        found: &[DocumentId],
+    ) -> Result<bool> {
+        let spec = &self.prepare(spec)?;
+        let (published, changed) = self.looked_up(spec, index, query)?;
+        let overlay = self.group.collections.get(&spec.path);
+        let is_changed = |id: &DocumentId| overlay.is_some_and(|overlay| overlay.documents.contains_key(id));
+        Ok(changed.is_empty() && !published.iter().any(is_changed) && published == found)
+    }
+
+    /// Returns what a look-up finds among the published documents, and among those that the group put.
+    fn looked_up(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        index: &str,
+        query: &IndexLookup,
+    ) -> Result<(Vec<DocumentId>, Vec<DocumentId>)> {
+        let at = index_position(spec, index)?;
+        let changed = self.group.collections.get(&spec.path).map(|overlay| query(overlay.index(at)));
+        let state = self.database.state.read();
+        let published = state.loaded(&spec.path).filter(|_| !self.has_dropped(spec));
+        let published = published.map(|loaded| query(&loaded.indexes[at]));
+        Ok((published.transpose()?.unwrap_or_default(), changed.transpose()?.unwrap_or_default()))
     }
 }

@@ -49,6 +49,7 @@ mod put;
 mod query;
 mod queue;
 mod read;
+mod read_set;
 mod ready;
 mod recent;
 pub(super) mod recovery;

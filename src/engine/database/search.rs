@@ -79,10 +79,24 @@ enum Source {
     Text(Arc<[u8]>),
 }
 
-/// What a query found, in the order of the answer, and how many documents it looked at.
+/// What a query found.
 pub(super) struct Found {
+    /// The answer, in its order.
     pub texts: Vec<Arc<[u8]>>,
+    /// The ranks of the first matches, in their order: of those of the answer, and of those before it.
+    pub ranks: Vec<Rank>,
+    /// How many documents the query looked at.
     pub scanned: usize,
+}
+
+/// Returns the part of a document to read if its large field is needed, or is not.
+fn part(spec: &CollectionSpec, needs: impl FnOnce(&str) -> bool) -> Part {
+    if spec.large_field.is_none_or(needs) { Part::Whole } else { Part::Head }
+}
+
+/// Returns the part of a document at which the condition and the order of a query look.
+pub(super) fn examined_part(spec: &CollectionSpec, query: &Query) -> Part {
+    part(spec, |large| query.examines(large))
 }
 
 impl<'a> Changed<'a> {
@@ -191,13 +205,21 @@ impl Database {
 impl Transaction<'_> {
     /// Returns the documents that a query asks for, in its order, counting what the group has changed.
     pub fn documents(&mut self, spec: &Arc<CollectionSpec>, query: &Query) -> Result<Vec<Arc<[u8]>>> {
-        self.run_query(spec, query, |search| search.run()).map(|found| found.texts)
+        let found = self.run_query(spec, query, |search| search.run())?;
+        self.note_answer(spec, |reads, documents| match query.is_for_all() {
+            true => reads.note_all(spec, documents),
+            false => reads.note_first(spec, documents, query, found.ranks),
+        });
+        Ok(found.texts)
     }
 
     /// Returns how many documents satisfy the condition of a query, counting what the group has changed. Its limit and
     /// offset do not count. Without a condition, no document is read.
     pub fn count(&mut self, spec: &Arc<CollectionSpec>, query: &Query) -> Result<usize> {
-        self.run_query(spec, query, |search| search.count())
+        let ids = self.run_query(spec, query, |search| search.ids())?;
+        let count = ids.len();
+        self.note_answer(spec, |reads, documents| reads.note_number(spec, documents, query, ids));
+        Ok(count)
     }
 
     fn run_query<T>(
@@ -206,14 +228,13 @@ impl Transaction<'_> {
         query: &Query,
         run: impl Fn(&Search<'_>) -> std::result::Result<T, SearchFailure>,
     ) -> Result<T> {
-        let spec = &self.declare(spec)?;
-        self.load_whole(spec)?;
+        let spec = &self.prepare(spec)?;
         let is_first = self.is_first_read();
         let found = self.search(spec, query, &run);
         if !self.must_read_again(spec, is_first, &found)? {
             return found;
         }
-        self.load_whole(spec)?;
+        self.load(spec)?;
         self.search(spec, query, &run)
     }
 
@@ -248,34 +269,54 @@ impl Transaction<'_> {
 
 impl Search<'_> {
     pub fn run(&self) -> std::result::Result<Found, SearchFailure> {
-        let large = self.spec.large_field.unwrap_or_default();
-        let (examined, returned) = (self.examined(), self.part(self.query.returns(large)));
+        let examined = self.examined();
+        let returned = part(self.spec, |large| self.query.returns(large));
         let mut matches = Matches { search: self, found: Vec::new(), kept: 0, keeps: examined == returned };
         let changed = matches.add_changed(returned)?;
         let stored = self.with_entries(|entries| matches.scan(entries, examined))?;
-        Ok(Found { texts: matches.finish(returned)?, scanned: changed + stored })
+        matches.finish(returned, changed + stored)
     }
 
     /// Returns how many documents satisfy the condition.
     pub fn count(&self) -> std::result::Result<usize, SearchFailure> {
-        let (condition, examined) = (self.query.condition(), self.examined());
         let mut count = 0;
-        for (_, put) in self.puts() {
-            count += usize::from(condition.is_empty() || condition.holds(&put.whole()?.text));
+        self.each_match(|_| count += 1)?;
+        Ok(count)
+    }
+
+    /// Returns the ids of the documents that satisfy the condition.
+    pub fn ids(&self) -> std::result::Result<Vec<DocumentId>, SearchFailure> {
+        let mut ids = Vec::new();
+        self.each_match(|id| ids.push(id.clone()))?;
+        Ok(ids)
+    }
+
+    /// Visits the documents that satisfy the condition. Without a condition, none of them is read.
+    fn each_match(&self, mut visit: impl FnMut(&DocumentId)) -> std::result::Result<(), SearchFailure> {
+        let (condition, examined) = (self.query.condition(), self.examined());
+        for (id, put) in self.puts() {
+            if condition.is_empty() || condition.holds(&put.whole()?.text) {
+                visit(id);
+            }
         }
         self.with_entries(|entries| {
             let mut entries = entries.filter(|(id, _)| !self.is_replaced(id));
             if condition.is_empty() {
-                return Ok(count + entries.count());
+                entries.for_each(|(id, _)| visit(id));
+                return Ok(());
             }
             loop {
                 cancel::check()?;
                 let step: Vec<&Entry> = entries.by_ref().take(STEP).collect();
                 if step.is_empty() {
-                    return Ok(count);
+                    return Ok(());
                 }
-                let visit = |_: &Entry, text: &[u8]| count += usize::from(condition.holds(text));
-                read_run(&self.files, step.into_iter(), examined, visit)?;
+                let examine = |(id, _): &Entry, text: &[u8]| {
+                    if condition.holds(text) {
+                        visit(id);
+                    }
+                };
+                read_run(&self.files, step.into_iter(), examined, examine)?;
             }
         })
     }
@@ -299,14 +340,8 @@ impl Search<'_> {
         self.changed.as_ref().is_some_and(|changed| changed.documents.contains_key(id))
     }
 
-    /// Returns the part of a document to read if the large field is needed, or is not.
-    fn part(&self, needs_large: bool) -> Part {
-        if self.spec.large_field.is_none() || needs_large { Part::Whole } else { Part::Head }
-    }
-
-    /// Returns the part of a document at which the condition looks.
     fn examined(&self) -> Part {
-        self.part(self.query.examines(self.spec.large_field.unwrap_or_default()))
+        examined_part(self.spec, self.query)
     }
 
     /// Whether the first matches found are the first of the answer.
@@ -402,29 +437,31 @@ impl Matches<'_> {
         self.found.sort_by(|a, b| a.rank.cmp(&b.rank));
     }
 
-    /// Returns the texts of the answer. Those that were not kept are read again.
-    fn finish(mut self, returned: Part) -> std::result::Result<Vec<Arc<[u8]>>, SearchFailure> {
+    /// Returns what was found after `scanned` documents. Texts of the answer that were not kept are read again.
+    fn finish(mut self, returned: Part, scanned: usize) -> std::result::Result<Found, SearchFailure> {
         let search = self.search;
         if !search.finds_in_order() {
             self.sort();
         }
-        let page = search.query.page(self.found);
+        self.found.truncate(search.query.needed().unwrap_or(usize::MAX));
+        let (ranks, sources) = self.found.into_iter().map(|found| (found.rank, found.source)).unzip();
+        let page: Vec<Source> = search.query.page(sources);
         let mut texts = Vec::with_capacity(page.len());
         for step in page.chunks(STEP) {
             cancel::check()?;
-            let stored = step.iter().filter_map(|found| match &found.source {
+            let stored = step.iter().filter_map(|source| match source {
                 Source::Stored(entry) => Some(entry),
                 Source::Text(_) => None,
             });
             let mut read: Vec<Arc<[u8]>> = Vec::new();
             read_run(&search.files, stored, returned, |_, text| read.push(text.into()))?;
             let mut read = read.into_iter();
-            texts.extend(step.iter().filter_map(|found| match &found.source {
+            texts.extend(step.iter().filter_map(|source| match source {
                 Source::Text(text) => Some(Arc::clone(text)),
                 Source::Stored(_) => read.next(),
             }));
         }
         let select = |text: Arc<[u8]>| search.query.selected(&text).map_or(text, Arc::from);
-        Ok(texts.into_iter().map(select).collect())
+        Ok(Found { texts: texts.into_iter().map(select).collect(), ranks, scanned })
     }
 }

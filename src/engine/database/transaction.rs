@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::interactive::ReadSet;
 use super::overlay::{Group, Overlay, Pending, Put};
+use super::read_set::{IndexLookup, ReadSet};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign, Moment};
 use crate::engine::document::{Document, DocumentId};
-use crate::engine::document_map::Stamp;
+use crate::engine::document_map::{DocumentMap, Stamp};
 use crate::engine::error::{Error, Result};
 use crate::engine::id::now_ms;
 use crate::engine::index::Entries;
@@ -188,12 +188,17 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Notes that all documents of the collection, or one of its indexes, were read.
-    fn note_whole(&mut self, spec: &Arc<CollectionSpec>) {
-        if let Some(reads) = &mut self.reads
+    /// Notes what was found among all documents of the collection. What the group dropped is not read.
+    pub(super) fn note_answer(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        note: impl FnOnce(&mut ReadSet, &DocumentMap),
+    ) {
+        if !self.has_dropped(spec)
+            && let Some(reads) = &mut self.reads
             && let Some(loaded) = self.database.state.read().loaded(&spec.path)
         {
-            reads.note_whole(spec, &loaded.documents);
+            note(reads, &loaded.documents);
         }
     }
 
@@ -207,10 +212,14 @@ impl<'a> Transaction<'a> {
     /// Declares the collection and loads it, unless the group dropped it: the published state does not count then.
     pub(super) fn prepare(&mut self, spec: &Arc<CollectionSpec>) -> Result<Arc<CollectionSpec>> {
         let spec = self.declare(spec)?;
-        if !self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.dropped) {
+        if !self.has_dropped(&spec) {
             self.load(&spec)?;
         }
         Ok(spec)
+    }
+
+    pub(super) fn has_dropped(&self, spec: &CollectionSpec) -> bool {
+        self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.dropped)
     }
 
     /// Like [`Transaction::hash`], for a collection that is already prepared.
@@ -317,13 +326,25 @@ impl<'a> Transaction<'a> {
         Err(Error::Conflict(format!("{} was changed from outside", spec.path)))
     }
 
+    /// Notes what was looked up in an index of the collection.
+    pub(super) fn note_lookup(
+        &mut self,
+        spec: &Arc<CollectionSpec>,
+        index: &str,
+        lookup: IndexLookup,
+        found: &[DocumentId],
+    ) {
+        if !self.has_dropped(spec)
+            && let Some(reads) = &mut self.reads
+        {
+            reads.note_lookup(spec, index, lookup, found.to_vec());
+        }
+    }
+
     /// Loads the collection and notes that all of it is read.
     pub(super) fn load_whole(&mut self, spec: &Arc<CollectionSpec>) -> Result<()> {
-        if self.group.collections.get(&spec.path).is_some_and(|overlay| overlay.dropped) {
-            return Ok(());
-        }
-        self.load(spec)?;
-        self.note_whole(spec);
+        let spec = &self.prepare(spec)?;
+        self.note_answer(spec, |reads, documents| reads.note_all(spec, documents));
         Ok(())
     }
 

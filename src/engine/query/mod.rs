@@ -86,6 +86,11 @@ impl Query {
         &self.condition
     }
 
+    /// Returns whether all documents are asked for, whatever they are.
+    pub fn is_for_all(&self) -> bool {
+        self.condition.is_empty() && self.limit.is_none()
+    }
+
     /// Returns whether finding and ordering the documents requires a top-level member of this name.
     pub fn examines(&self, name: &str) -> bool {
         let orders =
@@ -139,6 +144,13 @@ impl Query {
 pub struct Rank {
     keys: Vec<RankKey>,
     id: DocumentId,
+}
+
+impl Rank {
+    /// Returns the id of the document.
+    pub fn into_id(self) -> DocumentId {
+        self.id
+    }
 }
 
 /// Ranks of one query have the same variants at the same positions.
