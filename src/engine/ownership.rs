@@ -126,23 +126,27 @@ pub fn check_entity_path(base: &BasePath, database: &Database, directory: &Path,
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`, `CORRUPT_DATA`, `IO_ERROR`.
-pub fn check_removals(base: &BasePath, directory: &Path, paths: &[String]) -> Result<()> {
-    if paths.is_empty() {
+pub fn check_removals<'p>(
+    base: &BasePath,
+    directory: &Path,
+    paths: impl Iterator<Item = &'p str>,
+) -> Result<()> {
+    let targets: Vec<PathBuf> = paths.map(|path| collection_file(directory, path)).collect();
+    if targets.is_empty() {
         return Ok(());
     }
     let fs = base.file_system();
     let mut files = claimed_by_others(&*fs, base.path(), directory)?;
     let mut others = BTreeSet::new();
-    for path in paths {
-        let target = collection_file(directory, path);
-        if fs.symlink_metadata(&target).at("look up", &target)?.is_some() {
-            others.extend(databases_above(base, directory, &target)?);
+    for target in &targets {
+        if fs.symlink_metadata(target).at("look up", target)?.is_some() {
+            others.extend(databases_above(base, directory, target)?);
         }
     }
     for other in others {
         files.extend(collections_in(&fs, &other)?.iter().map(|name| collection_file(&other, name)));
     }
-    for target in paths.iter().map(|path| collection_file(directory, path)) {
+    for target in targets {
         if let Some(file) = files.iter().find(|file| file.starts_with(&target)) {
             return Err(Error::InvalidArgument(format!(
                 "{} cannot be removed, because it holds {}, the file of a database",

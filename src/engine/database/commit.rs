@@ -297,7 +297,7 @@ impl Database {
             let mut state = self.state.write();
             publish(&mut state, group, located, after, self.fs.now_ms());
             for (seq, batch) in (before.seq + 1..).zip(batches) {
-                state.removals.extend(batch.removed_paths.iter().map(|path| (path.clone(), seq)));
+                state.removals.extend(batch.removed_paths.iter().map(|(path, _)| (path.to_owned(), seq)));
                 state.cancel_removals(&batch.kept_paths);
                 batch.remember(seq, &mut state.recent);
             }
@@ -352,7 +352,7 @@ fn encode_ops(
 ) {
     let mut separator: &[u8] = b"";
     let mut next = |out: &mut LineBuffer| out.push(mem::replace(&mut separator, b","));
-    for path in &batch.removed_paths {
+    for (path, _) in batch.removed_paths.iter() {
         next(out);
         out.push(format!("{{\"remove\":{}}}", json::quote(path)).as_bytes());
     }

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::path_map::PathMap;
 use super::paths::{check_path, collection_file, holds_database, passes_symlink};
-use super::transaction::Transaction;
+use super::transaction::{Removal, Transaction};
 use crate::engine::error::{Error, Result};
 
 impl Transaction<'_> {
@@ -28,8 +27,7 @@ impl Transaction<'_> {
         if holds_database(fs, &target)? {
             return refuse("holds a database".into());
         }
-        self.batch.removed_paths.push(path.to_owned());
-        self.batch.entity_paths.insert(path.to_owned());
+        self.batch.removed_paths.insert(path.to_owned(), Removal::OfEntity);
         Ok(())
     }
 
@@ -43,10 +41,11 @@ impl Transaction<'_> {
         };
         self.database.remove_for_good(&earlier)?;
         // What the group removes is still there; it is removed when the group is committed, before anybody is answered.
-        let batch: PathMap<()> = self.batch.removed_paths.iter().map(|path| (path.clone(), ())).collect();
         let state = self.database.state.read();
         let is_removed = |path: &&str| {
-            state.removals.overlaps(path) || self.group.removed_paths.overlaps(path) || batch.overlaps(path)
+            state.removals.overlaps(path)
+                || self.group.removed_paths.overlaps(path)
+                || self.batch.removed_paths.overlaps(path)
         };
         self.batch.kept_paths.extend(paths.filter(is_removed).map(str::to_owned));
         Ok(())

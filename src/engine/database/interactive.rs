@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::overlay::Group;
 use super::read_set::ReadSet;
-use super::transaction::{Batch, Transaction};
+use super::transaction::{Batch, Removal, Transaction};
 use super::writer::Writer;
 use super::{CollectionSpec, Database};
 use crate::engine::cancel;
@@ -238,10 +238,10 @@ impl Commit {
                     }
                 }
             }
-            for path in &batch.removed_paths {
-                match batch.entity_paths.contains(path) {
-                    true => transaction.remove_entity_path(path)?,
-                    false => transaction.remove_path(path)?,
+            for (path, removal) in batch.removed_paths.iter() {
+                match removal {
+                    Removal::OfEntity => transaction.remove_entity_path(path)?,
+                    Removal::WithCollections => transaction.remove_path(path)?,
                 }
             }
         }

@@ -8,14 +8,13 @@ use super::kept_bytes::is_full;
 use super::overlay::Overlay;
 use super::path_map::{PathMap, at_or_below};
 use super::paths::{check_path, collection_file, holds_database, leads_out, passes_symlink};
-use super::transaction::{Batch, Transaction};
+use super::transaction::{Batch, Removal, Transaction};
 use super::{CollectionSpec, Database, WarningCode};
 use crate::engine::base_path::claimed_by_others;
 use crate::engine::checksum::hash_of_file;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, FileKind, Fs};
 use crate::engine::journal::CollectionRecord;
-use crate::engine::normal_path::is_at_or_below;
 
 /// Repeats removals: a crash or an error may have come between a batch and its removals. Afterwards they are durable. What
 /// another database has begun to keep at a removed path stays. `most_above` is that of the options.
@@ -79,7 +78,7 @@ impl Database {
     pub(super) fn remove_from_disk(&self, batch: &Batch, kept: &PathMap<()>) {
         let dropped = batch.collections.iter().filter(|(_, changes)| changes.dropped);
         let files = dropped.map(|(path, changes)| (path.as_ref(), changes.removed_durably));
-        let paths = batch.removed_paths.iter().map(|path| (path.as_str(), false));
+        let paths = batch.removed_paths.iter().map(|(path, _)| (path, false));
         let targets: Vec<(&str, bool)> = files.chain(paths).collect();
         if targets.is_empty() {
             return;
@@ -162,13 +161,13 @@ impl Transaction<'_> {
                 self.database.state.read().collections.get(&*collection).and_then(|known| known.spec.clone());
             self.drop_collection(&known.unwrap_or_else(|| Arc::new(CollectionSpec::plain(&collection))))?;
         }
-        self.batch.removed_paths.push(path.to_owned());
+        self.batch.removed_paths.insert(path.to_owned(), Removal::WithCollections);
         Ok(())
     }
 
     /// Returns the paths that the batch removes.
-    pub fn removed_paths(&self) -> &[String] {
-        &self.batch.removed_paths
+    pub fn removed_paths(&self) -> impl Iterator<Item = &str> {
+        self.batch.removed_paths.iter().map(|(path, _)| path)
     }
 
     /// Returns the collections whose files are at the path or below it, without those that the group has dropped.
@@ -177,11 +176,10 @@ impl Transaction<'_> {
         let catalog = at_or_below(&state.catalog, path)
             .filter(|(_, record)| record.dropped.is_none())
             .map(|(name, _)| &**name);
-        let known = state.collections.keys().map(|name| &**name).filter(|name| is_at_or_below(name, path));
-        let group = at_or_below(&self.group.collections, path);
+        let known = at_or_below(&state.collections, path).map(|(name, _)| &**name);
+        let group = at_or_below(&self.group.collections, path).map(|(name, _)| &**name);
         let is_gone = |name: &&str| self.group.collections.get(*name).is_some_and(Overlay::is_gone);
-        let found = catalog.chain(known).chain(group.map(|(name, _)| &**name));
-        found.filter(|name| !is_gone(name)).map(str::to_owned).collect()
+        catalog.chain(known).chain(group).filter(|name| !is_gone(name)).map(str::to_owned).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What readers see: every collection's documents and indexes as of the last published batch.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -34,7 +34,7 @@ pub struct State {
     /// The format of the current generation.
     pub format: u32,
     pub position: Position,
-    pub collections: HashMap<Arc<str>, Collection>,
+    pub collections: BTreeMap<Arc<str>, Collection>,
     pub catalog: BTreeMap<String, CollectionRecord>,
     /// Collections whose snapshot was recorded in this generation and is not known to be durably in place.
     pub renamed: Vec<String>,
@@ -251,7 +251,7 @@ impl State {
             database: DatabaseId(0),
             format: FORMAT,
             position: Position { generation: 0, seq: 0, end: 0, checksum: 0, durable: 0 },
-            collections: HashMap::new(),
+            collections: BTreeMap::new(),
             catalog: BTreeMap::new(),
             renamed: Vec::new(),
             removed: 0,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::overlay::{Group, Overlay, Pending, Put};
+use super::path_map::PathMap;
 use super::read_set::{IndexLookup, ReadSet};
 use super::writer::Writer;
 use super::{CollectionSpec, Database, Foreign, Moment};
@@ -17,11 +18,18 @@ use crate::engine::index::Entries;
 #[derive(Default)]
 pub struct Batch {
     pub collections: BTreeMap<Arc<str>, BatchChanges>,
-    pub removed_paths: Vec<String>,
-    /// Those among them that belong to documents: others may begin to keep a collection there until the batch is written.
-    pub entity_paths: BTreeSet<String>,
+    pub removed_paths: PathMap<Removal>,
     /// Paths that belong to documents again, although earlier batches removed them.
     pub kept_paths: Vec<String>,
+}
+
+/// What a removed path takes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// The collections that are there.
+    WithCollections,
+    /// No collection: the path belongs to a document, and is not removed if somebody has begun to keep a collection there.
+    OfEntity,
 }
 
 #[derive(Default)]
@@ -126,7 +134,8 @@ impl<'a> Transaction<'a> {
     pub(super) fn finish(mut self) -> Batch {
         self.undo.clear();
         self.group.batches += u64::from(!self.batch.is_empty());
-        self.group.removed_paths.extend(self.batch.removed_paths.iter().map(|path| (path.clone(), ())));
+        let removed = self.batch.removed_paths.iter().map(|(path, _)| (path.to_owned(), ()));
+        self.group.removed_paths.extend(removed);
         std::mem::take(&mut self.batch)
     }
 
