@@ -3,15 +3,13 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::engine::error::{Error, Result};
+use crate::engine::normal_path::is_device;
 
 /// The maximum length of a name, in bytes of UTF-8.
 const MAX_NAME: usize = 1024;
 
 /// The maximum length, in bytes, of the part of a file name by which a person recognises the index.
 const MAX_READABLE: usize = 100;
-
-/// Names of devices on Windows, whatever follows after a dot; the last two are followed by a digit.
-const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "com", "lpt"];
 
 /// Refuses names that are empty, too long or paths, or that hold control characters.
 ///
@@ -61,9 +59,9 @@ fn is_plain(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
     let inner = name.split('.').all(|part| !part.is_empty() && part.bytes().all(plain));
     let stem = name.split('.').next().unwrap_or_default();
-    inner
-        && name.len() <= MAX_READABLE
-        && !DEVICES.contains(&stem.trim_end_matches(|last: char| last.is_ascii_digit()))
+    // The names of devices with any number count too: the files of existing indexes were named by this rule.
+    let device = stem.trim_end_matches(|last: char| last.is_ascii_digit());
+    inner && name.len() <= MAX_READABLE && !is_device(device) && !is_device(&format!("{device}1"))
 }
 
 #[cfg(test)]
@@ -86,6 +84,8 @@ mod tests {
             ("名前", "indexes/名前~"),
             ("con", "indexes/con~"),
             ("lpt1.txt", "indexes/lpt1_txt~"),
+            ("com", "indexes/com~"),
+            ("con12", "indexes/con12~"),
             ("a.", "indexes/a_~"),
             ("..a", "indexes/__a~"),
         ] {
