@@ -12,6 +12,7 @@ use super::inverted::Documents;
 use super::key::{IndexKey, Number};
 use super::posting::Posting;
 use crate::engine::binary::{Reader, push_bytes, push_varint};
+use crate::engine::cancel;
 use crate::engine::document::DocumentId;
 use crate::engine::json;
 
@@ -187,7 +188,7 @@ impl Index {
     /// Builds an index from its stored form. `ids` has the id of each document by its number, and `None` for documents that
     /// are to be left out. O(n), plus a hash for each key of a hash index.
     ///
-    /// Returns `None` if the bytes are not a stored index, or do not agree with `counts`.
+    /// Returns `None` if the bytes are not a stored index, or do not agree with `counts`, and if the caller has cancelled.
     pub fn from_stored(
         spec: Arc<IndexSpec>,
         bytes: &[u8],
@@ -204,7 +205,8 @@ impl Index {
         let sorted = if spec.config.kind == IndexType::Inverted {
             let mut words: Vec<(Box<str>, Documents)> = Vec::with_capacity(capacity);
             let mut last: Option<&str> = None;
-            for _ in 0..capacity {
+            for at in 0..capacity {
+                check_now_and_then(at)?;
                 let word = std::str::from_utf8(reader.bytes()?).ok()?;
                 if last.is_some_and(|last| last >= word) {
                     return None;
@@ -217,7 +219,8 @@ impl Index {
             Sorted::Words(words)
         } else {
             let mut keys: Vec<(IndexKey, Ids)> = Vec::with_capacity(capacity);
-            for _ in 0..capacity {
+            for at in 0..capacity {
+                check_now_and_then(at)?;
                 let key = read_key(&mut reader, 0)?;
                 if keys.last().is_some_and(|(last, _)| *last >= key) {
                     return None;
@@ -230,6 +233,11 @@ impl Index {
         let whole = reader.is_empty() && total_entries == counts.total_entries;
         whole.then(|| Index::from_sorted(spec, sorted, traits))
     }
+}
+
+/// Returns `None` if the caller has cancelled. Looks only at every 256th call.
+fn check_now_and_then(at: usize) -> Option<()> {
+    if at.is_multiple_of(cancel::STEP) { cancel::check().ok() } else { Some(()) }
 }
 
 /// Reads the documents of one key. The inner `Option` is `None` if all of them are left out.
@@ -255,7 +263,8 @@ fn read_documents<V>(
         1 => Some(read(reader)?.map(|(id, value)| Posting::One(id, value))),
         _ => {
             let mut members = Vec::new();
-            for _ in 0..count {
+            for at in 0..count {
+                check_now_and_then(at as usize)?;
                 members.extend(read(reader)?);
             }
             Some(Posting::from_sorted(members))
@@ -401,6 +410,19 @@ mod tests {
         let id = DocumentId::from(1);
         let index = Index::from_stored(spec, &bytes, counts, &[Some(&id)]).expect("a stored index");
         assert!(!index.is_complete());
+    }
+
+    #[test]
+    fn no_index_is_built_for_a_caller_that_gave_up() {
+        let cancel = cancel::Cancel::default();
+        assert!(cancel.cancel());
+        for spec in specs() {
+            let (bytes, counts) = stored(&spec, &["{\"a\":\"x\"}".to_owned()]);
+            let id = DocumentId::from(1);
+            let build = || Index::from_stored(Arc::clone(&spec), &bytes, counts, &[Some(&id)]);
+            assert!(build().is_some());
+            assert!(cancel.scope(build).is_none());
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::engine::binary::{Reader, push_bytes};
+use crate::engine::cancel;
 use crate::engine::checksum::{DatabaseId, FileHash};
 use crate::engine::database::CollectionSpec;
 use crate::engine::document::DocumentId;
@@ -140,13 +141,16 @@ impl Stored {
     }
 
     /// Returns the documents of the snapshot, whose file is `file`; `None` unless all of them are within its bounds and
-    /// their ids ascend.
+    /// their ids ascend, and if the caller has cancelled.
     pub fn documents(&self, file: FileId) -> Option<Vec<Entry>> {
         let mut reader = Reader::new(&self.bytes[self.body..]);
         let mut reader = Reader::new(reader.take(self.header.documents_size)?);
         let count = usize::try_from(self.header.documents).ok().filter(|count| *count <= reader.len())?;
         let mut documents: Vec<Entry> = Vec::with_capacity(count);
-        for _ in 0..count {
+        for at in 0..count {
+            if at % cancel::STEP == 0 {
+                cancel::check().ok()?;
+            }
             let (offset, hash) = (reader.u64()?, reader.u64()?);
             let (len, head) = (reader.u32()?, reader.u32()?);
             let id = match reader.u8()? {
@@ -260,6 +264,13 @@ mod tests {
             (DocumentId::from_key("b"), location(100, 0, 0)),
         ];
         assert_eq!(documents(&entries), Some(entries));
+    }
+
+    #[test]
+    fn documents_are_not_decoded_for_a_caller_that_gave_up() {
+        let cancel = cancel::Cancel::default();
+        assert!(cancel.cancel());
+        assert_eq!(cancel.scope(|| documents(&[(1.into(), location(0, 10, 10))])), None);
     }
 
     #[test]

@@ -40,6 +40,7 @@ impl Database {
         let file = self.add_snapshot(spec, snapshot);
         let Some(base) = restored(&stored, spec, file, |id| changes.get(id).map(|change| change.seq)) else {
             self.state.write().drop_unused_files();
+            cancel::check()?;
             return Ok(false);
         };
         self.install_base(spec, base, Some((file, seen)), changes)?;
