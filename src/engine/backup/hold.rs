@@ -73,9 +73,10 @@ impl Hold {
         site.registry.note_hold(&site.base, &held);
         let hold = Hold { site, held, wait, _lock: lock };
         for directory in hold.site.databases(wait)? {
-            let database = hold.site.open(&directory, wait)?;
+            let database = hold.site.open(&directory, hold.wait())?;
             hold.site.registry.note_open(&hold.site.base, &directory, &database);
-            hold.held.take_in(&hold.site, &directory, &database, wait)?;
+            // Opening it is work, which may have taken longer than anybody is to be waited for.
+            hold.held.take_in(&hold.site, &directory, &database, hold.wait())?;
         }
         Ok(hold)
     }

@@ -105,6 +105,8 @@ impl Site {
         check_directory(&self.base, directory)?;
         settle(self, wait)?;
         let database = self.open(directory, wait)?;
+        // Opening it is work, which may have taken longer than anybody is to be waited for.
+        let wait = Wait::at_most(wait.timeout);
         self.base.record_database(directory, wait)?;
         self.registry.note_open(&self.base, directory, &database);
         if let Some(held) = self.registry.hold_on(&self.base) {
@@ -220,4 +222,31 @@ pub(super) fn is_safe(relative: &str) -> bool {
 /// Whether a path in an intent, relative to the base path, names the base path or something below it.
 fn is_inside(relative: &str) -> bool {
     relative.is_empty() || is_plain_path(relative)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::engine::fs::{Call, SimFs};
+
+    #[test]
+    fn a_database_is_recorded_however_long_opening_it_took() {
+        let fs = SimFs::new();
+        fs.make_dirs("/base/data");
+        let (own, other) = (fs.process(), fs.process());
+        let path = Path::new("/base/data/.databases.lock");
+        let held = other.lock_file(path).expect("opened");
+        assert!(held.try_exclusive().expect("tried"));
+        let tries = move |call: &Call| matches!(call, Call::TryLock { path: at, .. } if **at == *path);
+        own.before(tries, || {});
+        own.before(tries, move || held.unlock().expect("unlocked"));
+        let base = BasePath::new(own.handle(), Path::new("/base"));
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        let site = Site { base, registry: Registry::default(), options };
+        // Over already, as after long work. Anew, it would be long enough.
+        let used_up = Wait { timeout: Duration::from_secs(60), deadline: Instant::now() };
+        site.open_under_by(Path::new("/base/own"), used_up).expect("opened and recorded");
+    }
 }
