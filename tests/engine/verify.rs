@@ -217,6 +217,22 @@ fn a_directory_in_place_of_a_file_is_reported_and_concerns_only_its_collection()
     assert_eq!(verified(&fixture).problems, [], "the attempt to repair it changed nothing");
 }
 
+#[test]
+fn a_directory_in_place_of_the_file_of_a_dropped_collection_is_reported_and_stays() {
+    let fixture = filled();
+    let database = fixture.open();
+    let spec = fixture.spec();
+    database.write(Durability::Full, move |t| t.drop_collection(&spec)).expect("dropped");
+    drop(database);
+    let file = fixture.path("items.json");
+    fs::create_dir(&file).expect("created");
+    let report = verified(&fixture);
+    assert_eq!((report.is_ok(), codes(&report)), (false, vec!["SNAPSHOT_DAMAGED"]), "{report}");
+    let database = fixture.open();
+    fixture.checkpoint(&database);
+    assert!(file.is_dir());
+}
+
 #[cfg(unix)]
 #[test]
 fn a_pipe_in_place_of_a_file_is_reported_without_waiting_for_a_writer() {

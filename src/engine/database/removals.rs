@@ -217,8 +217,12 @@ fn claimed_files(fs: &dyn Fs, directory: &Path, most_above: usize) -> Vec<PathBu
 }
 
 /// Returns whether a file is the one that the catalog knew before the collection was dropped, or what redoing its
-/// removal left, and not one that a person put there; `None` if there is no file. O(bytes).
+/// removal left, and not something that a person put there; `None` if nothing is there. O(bytes).
 fn is_own_file(fs: &dyn Fs, path: &Path, record: &CollectionRecord) -> Result<Option<bool>> {
+    let Some(found) = fs.metadata(path).at("look up", path)? else { return Ok(None) };
+    if found.kind != FileKind::File {
+        return Ok(Some(false));
+    }
     let Some(file) = fs::open_if_there(fs, path).at("open", path)? else { return Ok(None) };
     let is_empty = file.metadata().at("look up", path)?.len == 0;
     let hash = hash_of_file(&*file).at("read", path)?;

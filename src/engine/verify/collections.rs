@@ -80,6 +80,19 @@ pub fn known_collections(journals: &Journals) -> BTreeSet<String> {
     recorded.chain(state.changed().map(|(path, _)| path.to_string())).collect()
 }
 
+/// Returns the dropped collections in whose place there is something that is not a file, so that they cannot be used.
+pub fn obstructed_collections(fs: &dyn Fs, directory: &Path, journals: &Journals) -> Result<Vec<String>> {
+    let mut obstructed = Vec::new();
+    for (path, _) in journals.state.catalog.iter().filter(|(_, record)| record.dropped.is_some()) {
+        let file = collection_file(directory, path);
+        let found = fs.metadata(&file).at("look up", &file)?;
+        if found.is_some_and(|found| found.kind != FileKind::File) {
+            obstructed.push(path.clone());
+        }
+    }
+    Ok(obstructed)
+}
+
 /// Returns what the journals changed in a collection after the sequence number `covers`.
 pub fn changes(journals: &Journals, path: &str, covers: u64) -> BTreeMap<DocumentId, Change> {
     match journals.state.collections.get(path).map(|collection| &collection.content) {

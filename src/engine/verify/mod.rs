@@ -25,7 +25,7 @@ use super::fs::Fs;
 use super::lock::Wait;
 use super::migration::StateFile;
 use crate::engine::order;
-use collections::{files, known_collections, survey};
+use collections::{files, known_collections, obstructed_collections, survey};
 pub use strays::{BEFORE_REPAIR, is_index_checkpoint};
 use strays::{is_set_aside, strays};
 
@@ -110,7 +110,8 @@ impl Survey {
     fn make(fs: &dyn Fs, directory: &Path, cut: &Cut, look_again: Option<&LookAgain<'_>>) -> Result<Survey> {
         let mut journals = Journals::read(directory, cut, fs.boot_id())?;
         let mut problems = std::mem::take(&mut journals.problems);
-        let known = known_collections(&journals);
+        let mut known = known_collections(&journals);
+        known.extend(obstructed_collections(fs, directory, &journals)?);
         let found = files(fs, directory)?;
         let dropped = |path: &str| journals.state.catalog.contains_key(path);
         let unused =
