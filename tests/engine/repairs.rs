@@ -310,6 +310,29 @@ fn a_repair_replaces_rubbish_that_was_set_aside_with_an_empty_map() {
 }
 
 #[test]
+fn a_repair_reads_a_collection_when_the_one_before_is_written() {
+    let fs = machine();
+    let database = open(&fs);
+    let paths = ["a.json", "b.json"];
+    paths.iter().for_each(|path| put(&database, path, 1, "stored"));
+    checkpoint(&database).expect("checkpointed");
+    paths.iter().for_each(|path| put(&database, path, 2, "in the journal"));
+    drop(database);
+    leave_something(&fs);
+    let before = fs.log().len();
+    repaired(&fs);
+    let log = fs.log().split_off(before);
+    let becomes = |call: &Call, name: &str| matches!(call, Call::Rename { to, .. } if to.ends_with(name));
+    let reads_other = |call: &Call| matches!(call, Call::Read { path, .. } if path.ends_with("b.json"));
+    let between = log.iter().map(|entry| &entry.call).skip_while(|call| !becomes(call, "a.json"));
+    assert!(between.take_while(|call| !becomes(call, "b.json")).any(reads_other));
+    let database = open(&fs);
+    for path in paths {
+        assert_eq!(name(&database, path, 2), Ok(Some("in the journal".into())));
+    }
+}
+
+#[test]
 fn a_repair_leaves_no_replaced_files_behind() {
     let fs = machine();
     let database = open(&fs);

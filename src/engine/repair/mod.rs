@@ -130,17 +130,18 @@ impl Repair<'_> {
         // Only a repair adopts definitions of indexes, even those that the journals do not know.
         let known = survey.collections.iter().enumerate();
         let known = known.filter(|(at, found)| *at < survey.known || is_definitions(&found.path));
-        let decide = |known: &Examined| {
-            let mut examined = examine(self.fs, self.directory, &known.path, journals, Texts::Kept)?;
-            let content = decide(self.directory, &examined, journals)?;
-            examined.forget();
-            Ok((examined, content))
-        };
-        let contents: Vec<(Examined, Content)> =
-            known.map(|(_, known)| decide(known)).collect::<Result<_>>()?;
-        let named = contents.iter().map(|(examined, content)| (&*examined.path, content));
+        let mut catalog = BTreeMap::new();
+        let mut written = Vec::new();
+        for (_, Examined { path, .. }) in known {
+            match self.decide(path, journals)?.1 {
+                Content::Kept(record) => drop(catalog.insert(path.clone(), record)),
+                Content::Left => {}
+                // Its content is forgotten and determined again when it is written: only one collection is in memory at a time.
+                Content::Written { .. } => written.push(path),
+            }
+        }
         let replaced: Vec<&String> = cut.names.iter().filter(|name| is_replaced(name)).collect();
-        let mut originals = touched(named, journals);
+        let mut originals = touched(&written, journals);
         originals.extend(replaced.iter().map(|name| format!("{RESERVED}/{name}")));
         let copies = self.copy(&originals)?;
         for problem in survey.problems.iter().filter(|problem| problem.code == ProblemCode::JournalDamaged) {
@@ -148,22 +149,14 @@ impl Repair<'_> {
         }
         // This is above every number ever written, so that nothing old can come back.
         let seq = journals.highest_seq;
-        let mut catalog = BTreeMap::new();
-        for (examined, content) in contents {
-            let record = match content {
-                Content::Kept(record) => Some(SnapshotRecord { covers: seq, ..record }),
-                Content::Left => None,
-                Content::Written { documents, certain, lost } => {
-                    let record = self.write(&examined.path, &documents, seq)?;
-                    self.say_written(&examined, documents.len(), certain, &lost);
-                    certain.then_some(record)
-                }
-            };
-            if let Some(record) = record {
-                let record = CollectionRecord { snapshots: vec![record], ..CollectionRecord::default() };
-                catalog.insert(examined.path.clone(), record);
-            }
+        for path in written {
+            catalog.extend(self.write_anew(path, journals)?.map(|record| (path.clone(), record)));
         }
+        let record = |record| {
+            let snapshots = vec![SnapshotRecord { covers: seq, ..record }];
+            CollectionRecord { snapshots, ..CollectionRecord::default() }
+        };
+        let catalog = catalog.into_iter().map(|(path, known)| (path, record(known))).collect();
         let state = &journals.state;
         repeat_removals(
             self.fs,
@@ -186,6 +179,27 @@ impl Repair<'_> {
         let path = format!("{RESERVED}/{}", journal_name(generation));
         self.did(ActionCode::JournalsReplaced, &path, "it takes the place of all others");
         Ok(copies)
+    }
+
+    /// Examines a collection and decides what becomes of it. Of what was examined, only the findings are kept.
+    fn decide(&self, path: &str, journals: &Journals) -> Result<(Examined, Content)> {
+        let mut examined = examine(self.fs, self.directory, path, journals, Texts::Kept)?;
+        let content = decide(self.directory, &examined, journals)?;
+        examined.forget();
+        Ok((examined, content))
+    }
+
+    /// Writes a collection's file anew, and returns its record if its content is certain.
+    fn write_anew(&mut self, path: &str, journals: &Journals) -> Result<Option<SnapshotRecord>> {
+        Ok(match self.decide(path, journals)? {
+            (examined, Content::Written { documents, certain, lost }) => {
+                let record = self.write(path, &documents, journals.highest_seq)?;
+                self.say_written(&examined, documents.len(), certain, &lost);
+                certain.then_some(record)
+            }
+            (_, Content::Kept(record)) => Some(record),
+            (_, Content::Left) => None,
+        })
     }
 
     fn did(&mut self, code: ActionCode, path: &str, message: impl Into<String>) {

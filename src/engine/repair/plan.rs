@@ -187,16 +187,13 @@ impl<'a> Evidence<'a> {
     }
 }
 
-/// Returns the paths, relative to the database, that are changed or removed when the collections get these contents.
-pub fn touched<'a>(
-    contents: impl Iterator<Item = (&'a str, &'a Content)>,
-    journals: &Journals,
-) -> BTreeSet<String> {
-    let written = contents.filter(|(_, content)| matches!(content, Content::Written { .. }));
+/// Returns the paths, relative to the database, that are changed or removed when these collections are written.
+pub fn touched(written: &[&String], journals: &Journals) -> BTreeSet<String> {
     let dropped = journals.state.catalog.iter().filter(|(_, record)| record.dropped.is_some());
     let removed = journals.removals.iter().map(|(path, _)| path.to_owned());
     written
-        .map(|(path, _)| path.to_owned())
+        .iter()
+        .map(|path| path.to_string())
         .chain(dropped.map(|(path, _)| path.clone()))
         .chain(removed)
         .collect()
