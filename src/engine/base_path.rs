@@ -111,20 +111,29 @@ impl BasePath {
         }
     }
 
-    /// Replaces a damaged record and keeps the damaged one beside it. The new record contains the databases found under the
-    /// base path, including `directory`, and the entries that can still be read in the damaged record. Other databases are
-    /// recorded, and other files claimed, when they are next opened. O(directories under the base path).
+    /// Replaces a damaged record, as [`BasePath::replace_damaged_record`] does. The new one contains the database in
+    /// `directory`, too.
     ///
     /// # Errors
     /// `LOCK_TIMEOUT`, `IO_ERROR`.
     pub fn repair_record(&self, directory: &Path, wait: Wait) -> Result<()> {
+        if self.replace_damaged_record(wait)? { self.record_database(directory, wait) } else { Ok(()) }
+    }
+
+    /// Replaces a damaged record and keeps the damaged one beside it. The new record contains the databases found under the
+    /// base path, and the entries that can still be read in the damaged record. Other databases are recorded, and other files
+    /// claimed, when they are next opened. Returns whether the record was damaged. O(directories under the base path).
+    ///
+    /// # Errors
+    /// `LOCK_TIMEOUT`, `IO_ERROR`.
+    pub(super) fn replace_damaged_record(&self, wait: Wait) -> Result<bool> {
         if self.verify_record()?.is_none() {
-            return Ok(());
+            return Ok(false);
         }
         let path = self.data().join(RECORD);
         let mut lock = ProcessLock::open(&self.fs, &self.data().join(RECORD_LOCK))?;
         lock.lock(LockKind::Exclusive, wait, || None)?;
-        let guard = lock.guard();
+        let _guard = lock.guard();
         // Another process may have repaired the record in the meantime.
         if self.verify_record()?.is_some() {
             let file = self.fs.open(&path, OpenMode::Read).at("open", &path)?;
@@ -133,8 +142,7 @@ impl BasePath {
             keep_copy(&*self.fs, &path, "corrupt", &damaged)?;
             self.replace(&record)?;
         }
-        drop(guard);
-        self.record_database(directory, wait)
+        Ok(true)
     }
 
     /// Records a database, so that [`BasePath::databases`] finds it. Does nothing for a database that is found without being
@@ -327,7 +335,7 @@ fn read_record(fs: &dyn Fs, data: &Path) -> Result<Record> {
     let path = data.join(RECORD);
     let Some(bytes) = read_file(fs, &path)? else { return Ok(Record::default()) };
     let damaged = |problem: String| {
-        let what_to_do = "repair or restore it, or remove it and open every storage once";
+        let what_to_do = "repair it, restore a backup, or remove it and open every storage once";
         Error::corrupt(&path, 0, format!("{problem}; {what_to_do}"))
     };
     let record: Record = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;

@@ -152,9 +152,12 @@ fn a_restore_empties_a_database_that_the_backup_lacks() {
 fn a_backup_can_be_restored_on_another_machine_and_over_damaged_data() {
     let (fs, before, _) = changed();
     let files = image(&fs, "/base/backups/one");
-    for damage in
-        [&[][..], &["/base/data/one/items.json"], &["/base/data/one/.storage/journal-000000000002.jsonl"]]
-    {
+    for damage in [
+        &[][..],
+        &["/base/data/one/items.json"],
+        &["/base/data/one/.storage/journal-000000000002.jsonl"],
+        &["/base/data/.databases.json"],
+    ] {
         let other = if damage.is_empty() { SimFs::new() } else { machine() };
         other.make_dirs("/base");
         for (path, bytes) in &files {
@@ -169,6 +172,19 @@ fn a_backup_can_be_restored_on_another_machine_and_over_damaged_data() {
             .expect("restored");
         assert_eq!(process.see().expect("readable"), before, "{damage:?}");
     }
+}
+
+#[test]
+fn a_restore_over_a_damaged_record_of_databases_waits_for_those_outside_data() {
+    let (fs, before, _) = changed();
+    let mut other = Process::start(&fs);
+    other.database(1).expect("opens");
+    fs.write_file("/base/data/.databases.json", b"{");
+    let mut process = Process::start(&fs);
+    assert_eq!(code(process.restore("one")), Err("LOCK_TIMEOUT"));
+    other.close();
+    process.restore("one").expect("restored");
+    assert_eq!(process.see().expect("readable"), before);
 }
 
 /// Makes the backup `two` and copies it to a machine that has nothing else; returns a process there.

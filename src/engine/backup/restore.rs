@@ -53,6 +53,9 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
             backup.display()
         )));
     }
+    // Which databases there are must be known: nobody may have one of them open.
+    site.base.replace_damaged_record(wait)?;
+    check_way(site, &manifest)?;
     let mut meter = Meter::new("the restore", 2 * manifest.size(), progress);
     verify(site, &backup, &manifest, &mut meter)?;
     let data = site.base.data();
@@ -194,8 +197,7 @@ pub(super) fn find(site: &Site, backup: &Path) -> Result<PathBuf> {
 /// No sequence number of a database comes near this, and above it there is room for as many batches again.
 const HIGHEST_SEQ: u64 = 1 << 52;
 
-/// Checks that nothing in the manifest leads out of the base path or into what belongs to the engine, and that everything
-/// that is in the way may be removed.
+/// Checks that nothing in the manifest leads out of the base path or into what belongs to the engine.
 fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
     let refuse =
         |what: &str| Error::corrupt(path, 0, format!("{what:?} is not a path that a backup may restore"));
@@ -235,7 +237,12 @@ fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
     if let Some(file) = above.find(|above| seen.contains(&(*above).to_owned())) {
         return Err(refuse(file));
     }
-    // Whatever is in the way is reported before anything is touched, and looked for again once nobody else can change it.
+    Ok(())
+}
+
+/// Checks that everything that is in the way may be removed: that is reported before anything is touched, and looked for again
+/// once nobody else can change it.
+fn check_way(site: &Site, manifest: &Manifest) -> Result<()> {
     let gives_way = Places::of(site, manifest, Purpose::Restore)?.in_the_way()?;
     let holds_database = |path: &&String| manifest.databases.iter().any(|entry| is_below(&entry.path, path));
     match gives_way.iter().find(holds_database) {
