@@ -167,9 +167,10 @@ impl BasePath {
         Ok(self.read()?.claims.get(&name).map(|owner| self.absolute(owner)))
     }
 
-    /// Returns all claimed files.
-    pub(super) fn claims(&self) -> Result<Vec<PathBuf>> {
-        Ok(self.read()?.claims.keys().map(|name| self.absolute(name)).collect())
+    /// Returns all claimed files, each with the directory of its database.
+    pub(super) fn claims(&self) -> Result<Vec<(PathBuf, PathBuf)>> {
+        let claims = self.read()?.claims;
+        Ok(claims.iter().map(|(name, owner)| (self.absolute(name), self.absolute(owner))).collect())
     }
 
     /// Makes a file the property of a database, permanently. Claiming it again for the same database changes nothing.
@@ -238,8 +239,7 @@ impl BasePath {
 
     /// Returns whether a directory contains a database.
     pub(super) fn is_database(&self, directory: &Path) -> Result<bool> {
-        let reserved = directory.join(RESERVED);
-        Ok(self.fs.metadata(&reserved).at("look up", &reserved)?.is_some())
+        is_database(&*self.fs, directory)
     }
 
     /// Returns the identity of a directory, which is the same for every path that leads to it.
@@ -324,11 +324,27 @@ impl BasePath {
     }
 }
 
-/// Returns the files under a base path that other databases than this one have claimed.
+/// Returns the files under a base path that other databases than this one have claimed. The claims of databases that do not
+/// exist any more are void.
 pub(super) fn claimed_by_others(fs: &dyn Fs, base: &Path, database: &Path) -> Result<Vec<PathBuf>> {
-    let record = read_record(fs, &base.join(DATA))?;
-    let others = record.claims.iter().filter(|(_, owner)| collection_file(base, owner) != database);
-    Ok(others.map(|(name, _)| collection_file(base, name)).collect())
+    let mut claims: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for (name, owner) in read_record(fs, &base.join(DATA))?.claims {
+        claims.entry(owner).or_default().push(collection_file(base, &name));
+    }
+    let mut claimed = Vec::new();
+    for (owner, files) in claims {
+        let owner = collection_file(base, &owner);
+        // One that cannot be looked up may exist.
+        if owner != database && is_database(fs, &owner).unwrap_or(true) {
+            claimed.extend(files);
+        }
+    }
+    Ok(claimed)
+}
+
+fn is_database(fs: &dyn Fs, directory: &Path) -> Result<bool> {
+    let reserved = directory.join(RESERVED);
+    Ok(fs.metadata(&reserved).at("look up", &reserved)?.is_some())
 }
 
 fn read_record(fs: &dyn Fs, data: &Path) -> Result<Record> {
@@ -389,6 +405,18 @@ mod tests {
         let error = base.claim(&file, &other, wait()).expect_err("taken");
         assert_eq!(error.code(), "INVALID_ARGUMENT");
         assert_eq!(base.owner(&file).expect("read"), Some(one));
+    }
+
+    #[test]
+    fn the_claims_of_a_database_that_is_gone_count_no_more() {
+        let (directory, base) = base();
+        let [file, one, other] = ["shared.json", "one", "other"].map(|name| directory.path().join(name));
+        make_database(&one);
+        base.claim(&file, &one, wait()).expect("free");
+        let claimed = || claimed_by_others(&OsFs, directory.path(), &other).expect("readable");
+        assert_eq!(claimed(), [file]);
+        std::fs::remove_dir_all(&one).expect("removed");
+        assert!(claimed().is_empty());
     }
 
     #[test]

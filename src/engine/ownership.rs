@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::backup::{OWN, is_safe};
-use super::base_path::{BasePath, RECORD, claimed_by_others};
+use super::base_path::{BasePath, RECORD};
 use super::database::{
     Database, check_path, collection_file, collections_in, leads_out, passes_symlink, uses_collection,
 };
@@ -100,7 +100,8 @@ pub fn own_collection(
 /// `Transaction::remove_entity_path`.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` for a path outside the base path, for a reserved one, and for one that holds `data` or a claimed file.
+/// `INVALID_ARGUMENT` for a path outside the base path, for a reserved one, and for one that holds `data` or a claimed file;
+/// those of [`check_removals`].
 pub fn check_entity_path(base: &BasePath, database: &Database, directory: &Path, path: &str) -> Result<()> {
     check_path(directory, path)?;
     let target = collection_file(directory, path);
@@ -114,7 +115,7 @@ pub fn check_entity_path(base: &BasePath, database: &Database, directory: &Path,
     if base.relative(&target).is_some_and(|name| is_reserved(&name)) {
         return refuse("is reserved for this package".into());
     }
-    match base.claimed_below(&target)? {
+    match base.claimed_below(&base.claims()?, &target)? {
         Some(file) => refuse(format!("holds {}, the file of a database", file.display())),
         None => Ok(()),
     }
@@ -136,7 +137,9 @@ pub fn check_removals<'p>(
         return Ok(());
     }
     let fs = base.file_system();
-    let mut files = claimed_by_others(&*fs, base.path(), directory)?;
+    let mut claims = base.claims()?;
+    claims.retain(|(_, owner)| owner != directory);
+    let mut files = Vec::new();
     let mut others = BTreeSet::new();
     for target in &targets {
         if fs.symlink_metadata(target).at("look up", target)?.is_some() {
@@ -147,7 +150,11 @@ pub fn check_removals<'p>(
         files.extend(collections_in(&fs, &other)?.iter().map(|name| collection_file(&other, name)));
     }
     for target in targets {
-        if let Some(file) = files.iter().find(|file| file.starts_with(&target)) {
+        let file = match files.iter().find(|file| file.starts_with(&target)) {
+            Some(file) => Some(file.clone()),
+            None => base.claimed_below(&claims, &target)?,
+        };
+        if let Some(file) = file {
             return Err(Error::InvalidArgument(format!(
                 "{} cannot be removed, because it holds {}, the file of a database",
                 target.display(),
@@ -275,9 +282,28 @@ fn relative_to(directory: &Path, file: &Path) -> Option<String> {
 }
 
 impl BasePath {
-    /// Returns a claimed file that is at the path or below it, if there is one.
-    fn claimed_below(&self, path: &Path) -> Result<Option<PathBuf>> {
-        Ok(self.claims()?.into_iter().find(|file| file.starts_with(path)))
+    /// Returns a file at the path or below it for which there is a claim that is not void, if there is one.
+    fn claimed_below(&self, claims: &[(PathBuf, PathBuf)], path: &Path) -> Result<Option<PathBuf>> {
+        for (file, owner) in claims.iter().filter(|(file, _)| file.starts_with(path)) {
+            if !self.is_void(file, owner)? {
+                return Ok(Some(file.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether there is nothing that a claim protects: its database does not exist any more; or the file does not exist, and the
+    /// journals of the database have nothing of it, so that the database would write it anew, with all directories above it.
+    fn is_void(&self, file: &Path, owner: &Path) -> Result<bool> {
+        let fs = self.file_system();
+        if !self.is_database(owner)? {
+            return Ok(true);
+        }
+        if fs.symlink_metadata(file).at("look up", file)?.is_some() {
+            return Ok(false);
+        }
+        let collections = collections_in(&fs, owner)?;
+        Ok(!collections.iter().any(|name| collection_file(owner, name) == file))
     }
 }
 
@@ -346,6 +372,60 @@ mod tests {
         for name in ["contacts.json", &"n".repeat(200)] {
             assert_eq!(own(&base, &database, name), Ok(()));
         }
+    }
+
+    const CLAIMED: &str = "/base/shared/x.json";
+
+    /// Opens another database and claims a file for it.
+    fn claimed() -> (SimFs, BasePath, Arc<Database>, Arc<Database>) {
+        let (fs, base, database) = opened();
+        fs.make_dirs("/base/other");
+        fs.make_dirs("/base/shared");
+        let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
+        let other = Database::open(fs.handle(), Path::new("/base/other"), options).expect("opens");
+        let wait = Wait::at_most(Duration::from_secs(5));
+        base.claim(Path::new(CLAIMED), Path::new("/base/other"), wait).expect("claimed");
+        (fs, base, database, other)
+    }
+
+    /// Whether the directory of the claimed file may be removed, before a batch and at its end.
+    fn may_be_removed(base: &BasePath, database: &Database) -> [bool; 2] {
+        let path = "../../shared";
+        let checked = [
+            check_entity_path(base, database, Path::new(DIRECTORY), path),
+            check_removals(base, Path::new(DIRECTORY), [path].into_iter()),
+        ];
+        checked.map(|checked| match checked {
+            Ok(()) => true,
+            Err(Error::InvalidArgument(message)) => !message.contains("x.json, the file of a database"),
+            Err(error) => panic!("{error}"),
+        })
+    }
+
+    #[test]
+    fn the_claim_of_a_database_that_is_gone_keeps_nothing() {
+        let (fs, base, database, other) = claimed();
+        fs.write_file(CLAIMED, b"{}");
+        assert_eq!(may_be_removed(&base, &database), [false; 2]);
+        drop(other);
+        crate::engine::fs::remove_tree(&fs, Path::new("/base/other")).expect("removed");
+        assert_eq!(may_be_removed(&base, &database), [true; 2]);
+    }
+
+    #[test]
+    fn a_claim_keeps_a_path_while_there_is_a_file_or_something_of_it_in_the_journals() {
+        let (_, base, database, other) = claimed();
+        assert_eq!(may_be_removed(&base, &database), [true; 2], "never written");
+        let spec = Arc::new(CollectionSpec::plain("../shared/x.json"));
+        let put = Arc::clone(&spec);
+        other
+            .write(Durability::Os, move |t| t.put(&put, 1.into(), br#"{"id":1}"#.to_vec()))
+            .expect("written");
+        assert_eq!(may_be_removed(&base, &database), [false; 2], "in the journal");
+        other.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
+        assert_eq!(may_be_removed(&base, &database), [false; 2], "in the file");
+        other.write(Durability::Os, move |t| t.drop_collection(&spec)).expect("dropped");
+        assert_eq!(may_be_removed(&base, &database), [true; 2], "dropped");
     }
 
     #[test]

@@ -37,7 +37,7 @@ const STAGED: &str = "files";
 /// # Errors
 /// `NOT_FOUND`, `CORRUPT_DATA` or `UNSUPPORTED_FORMAT` if the backup is not good, `INVALID_ARGUMENT` that names what is in
 /// its way, `LOCK_TIMEOUT` while other processes have databases of the base path open, `IO_ERROR` (`ENOSPC` if there is not
-/// enough room), `ABORTED`: nothing is changed.
+/// enough room), `ABORTED`: nothing is changed, except that a damaged record of databases is replaced.
 /// `IO_ERROR` with `outcome: 'unknown'`, or `MIGRATION_FAILED` later: it was interrupted, and the next opening finishes it.
 pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'_>) -> Result<()> {
     let fs = site.fs();
@@ -73,7 +73,7 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
     let databases = manifest.databases.iter().map(|entry| entry.path.as_str());
     let directories = site.databases_and(databases, wait)?;
     let missing = missing(site, &directories)?;
-    let claims: BTreeSet<PathBuf> = site.base.claims()?.into_iter().collect();
+    let claims: BTreeSet<PathBuf> = site.base.claims()?.into_iter().map(|(file, _)| file).collect();
     let staged = site.restore_directory().join(STAGED);
     let mut declared = false;
     let restored = alone(site, &directories, wait, |owned| {

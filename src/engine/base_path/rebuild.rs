@@ -144,6 +144,8 @@ mod tests {
             std::fs::write(directory.path().join(name), "{}").expect("written");
         }
         assert_eq!(repaired(&directory, &base), ["data/a", "own"]);
-        assert_eq!(base.claims().expect("read"), [directory.path().join("f.json")]);
+        let claims = [("f.json", "own")]
+            .map(|(file, owner)| (directory.path().join(file), directory.path().join(owner)));
+        assert_eq!(base.claims().expect("read"), claims);
     }
 }
