@@ -69,6 +69,12 @@ describe('createMany', () => {
     assert.match(error.message, /pass one, or give the class of the storage a static newId\(\)/)
   }, { schema: named }))
 
+  test('says which entity its schema leaves without an id', withThings(async (things) => {
+    const error = await caught(things.createMany([{ name: 'a' }, { name: 'b', more: 'no id' }] as never))
+    assert.deepEqual([error.code, error.issues[0].path], ['VALIDATION_ERROR', [1, 'id']])
+    assert.deepEqual(await things.list(), [])
+  }, { schema: { '~standard': { version: 1, vendor: 'test', validate: ({ id, ...rest }: any) => ({ value: rest.more ? rest : { id, ...rest } }) } } }))
+
   test('with an id that exists, or twice the same, stores none', withThings(async (things) => {
     await things.create({ id: 'a', name: 'a' } as never)
     for (const ids of [['b', 'a'], ['b', 'c', 'b']]) {

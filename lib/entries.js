@@ -19,13 +19,13 @@ function keyOf(id) {
  * Returns the key, the id and the text of an entity, all in the form that JSON gives them. Throws if its id is not the one
  * under which it is to be stored. `at` is the path of the entity in the caller's argument.
  */
-function entry(entity, id, at) {
+function entry(entity, id, at = []) {
   const key = keyOf(id)
   const form = formOf(entity, key)
   if (form === null || typeof form !== 'object' || Array.isArray(form) || String(form.id) !== key) {
     const found = isRecord(form) && form.id === undefined ? 'one without an id; give it one that its schema keeps' : describe(form?.id ?? form)
     const message = `expected an entity whose id is ${describe(id)}, got ${found}`
-    throw new ValidationError(message, [{ path: [key, 'id'], message, code: 'custom' }])
+    throw new ValidationError(message, [{ path: [...(at.length > 0 ? at : [key]), 'id'], message, code: 'custom' }])
   }
   return { key, id: form.id, text: exactText(form, at) }
 }
