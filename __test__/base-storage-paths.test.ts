@@ -382,20 +382,6 @@ describe('the path from getEntityPath', () => {
     assert.ok(!existsSync(join(base, 'claimed')))
   }))
 
-  test('in which another database has claimed a file is removed until it writes the file', withDirectory(async ({ base }) => {
-    const other = new Things({ basePath: base, dataDir: 'other', file: 'claimed/by.json' })
-    assert.deepEqual(await other.list(), [])
-    put(join(base, 'claimed', 'mine.txt'))
-    const storage = new Things({ basePath: base, dataDir: 'data/mine', entityPath: () => join(base, 'claimed') })
-    await storage.delete((await storage.create({ name: 'a' })).id)
-    assert.ok(!existsSync(join(base, 'claimed')))
-    const { id } = await other.create({ name: 'x' })
-    await refused(storage.delete((await storage.create({ name: 'b' })).id), 'by.json')
-    await other.close()
-    await storage.close()
-    assert.deepEqual(Object.keys(await readJson(join(base, 'claimed', 'by.json'))), [String(id)])
-  }))
-
   test('that is data itself is refused to a database in the base path', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, dataDir: '.', entityPath: () => join(base, 'data') })
     const entity = await storage.create({ name: 'a' })

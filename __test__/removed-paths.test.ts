@@ -1,5 +1,6 @@
 // What other databases keep at a path that is removed together with an entity or a project, before or after the removal.
 import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { caught, fileInput, withDirectory, withProject } from './support/index.js'
@@ -11,6 +12,7 @@ describe('what another database keeps at a path since an entity was deleted with
   const folder = (base: string) => (id: number) => join(base, 'data', 'attachments', String(id))
   const places = {
     'a file': { dataDir: 'other', file: join('data', 'attachments', '1', 'others.json') },
+    'a file in its own directory': { dataDir: join('data', 'attachments'), file: join('data', 'attachments', '1', 'own.json') },
     'a database': { dataDir: join('data', 'attachments', '1') },
   }
   for (const [what, place] of Object.entries(places)) {
@@ -31,6 +33,19 @@ describe('what another database keeps at a path since an entity was deleted with
     }
   }
 })
+
+test('what is at the path of a deleted entity stays while nothing tells whose it is', withDirectory(async ({ base }) => {
+  const place = { dataDir: 'other', file: join('data', 'attachments', '1', 'others.json') }
+  const things = new Things({ basePath: base, entityPath: (id) => join(base, 'data', 'attachments', String(id)) })
+  await things.writeAll({ 1: thing(1) })
+  await things.delete(1)
+  const others = new Things({ basePath: base, ...place })
+  await others.create({ name: 'kept' })
+  await others.close()
+  await writeFile(join(base, 'data', '.databases.json'), '{')
+  await things.close()
+  assert.match(await readFile(join(base, place.file), 'utf8'), /kept/)
+}))
 
 test('a project is not deleted while there is a database in its directory', withProject(async (storage, project, { base }) => {
   const notes = new Things({ basePath: base, dataDir: join('data', 'project_storage', 'project_data', String(project.id), 'notes') })

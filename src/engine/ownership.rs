@@ -5,14 +5,17 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::backup::{OWN, is_safe};
-use super::base_path::{BasePath, RECORD};
+use super::base_path::{BasePath, RECORD, claimed_by_others};
 use super::database::{
     Database, check_path, collection_file, collections_in, leads_out, passes_symlink, uses_collection,
 };
 use super::error::{Error, IoContext, Result};
+use super::fs::Fs;
 use super::journal::RESERVED;
 use super::lock::Wait;
 use super::migration::STATE_FILE;
@@ -75,7 +78,7 @@ pub fn own_collection(
         return Ok(());
     }
     let fs = base.file_system();
-    let others = databases_above(base, directory, &file)?;
+    let others = databases_above(&*fs, base.path(), directory, &file)?;
     let taken = |other: &Path| {
         let (file, other) = (file.display(), other.display());
         Error::InvalidArgument(format!(
@@ -115,7 +118,7 @@ pub fn check_entity_path(base: &BasePath, database: &Database, directory: &Path,
     if base.relative(&target).is_some_and(|name| is_reserved(&name)) {
         return refuse("is reserved for this package".into());
     }
-    match base.claimed_below(&base.claims()?, &target)? {
+    match base.claimed_below(&target)? {
         Some(file) => refuse(format!("holds {}, the file of a database", file.display())),
         None => Ok(()),
     }
@@ -136,25 +139,9 @@ pub fn check_removals<'p>(
     if targets.is_empty() {
         return Ok(());
     }
-    let fs = base.file_system();
-    let mut claims = base.claims()?;
-    claims.retain(|(_, owner)| owner != directory);
-    let mut files = Vec::new();
-    let mut others = BTreeSet::new();
+    let files = files_of_others(&base.file_system(), base.path(), directory, &targets)?;
     for target in &targets {
-        if fs.symlink_metadata(target).at("look up", target)?.is_some() {
-            others.extend(databases_above(base, directory, target)?);
-        }
-    }
-    for other in others {
-        files.extend(collections_in(&fs, &other)?.iter().map(|name| collection_file(&other, name)));
-    }
-    for target in targets {
-        let file = match files.iter().find(|file| file.starts_with(&target)) {
-            Some(file) => Some(file.clone()),
-            None => base.claimed_below(&claims, &target)?,
-        };
-        if let Some(file) = file {
+        if let Some(file) = at_or_below(&files, target).next() {
             return Err(Error::InvalidArgument(format!(
                 "{} cannot be removed, because it holds {}, the file of a database",
                 target.display(),
@@ -165,11 +152,44 @@ pub fn check_removals<'p>(
     Ok(())
 }
 
+/// Returns the files that other databases than that in `directory` have claimed, and the collections of those whose
+/// directories hold what is at `targets`.
+///
+/// # Errors
+/// `CORRUPT_DATA`, `IO_ERROR`.
+pub(super) fn files_of_others(
+    fs: &Arc<dyn Fs>,
+    base: &Path,
+    directory: &Path,
+    targets: &[PathBuf],
+) -> Result<BTreeSet<PathBuf>> {
+    let mut files: BTreeSet<PathBuf> = claimed_by_others(&**fs, base, directory)?.into_iter().collect();
+    let mut others = BTreeSet::new();
+    for target in targets {
+        if fs.symlink_metadata(target).at("look up", target)?.is_some() {
+            others.extend(databases_above(&**fs, base, directory, target)?);
+        }
+    }
+    for other in others {
+        files.extend(collections_in(fs, &other)?.iter().map(|name| collection_file(&other, name)));
+    }
+    Ok(files)
+}
+
+/// Returns the files that are at a path or below it. O(log n + found).
+pub(super) fn at_or_below<'f>(
+    files: &'f BTreeSet<PathBuf>,
+    path: &'f Path,
+) -> impl Iterator<Item = &'f PathBuf> {
+    files
+        .range::<Path, _>((Bound::Included(path), Bound::Unbounded))
+        .take_while(move |file| file.starts_with(path))
+}
+
 /// Returns the directories of the databases above a file, except that in `directory`.
-fn databases_above(base: &BasePath, directory: &Path, file: &Path) -> Result<Vec<PathBuf>> {
-    let fs = base.file_system();
+fn databases_above(fs: &dyn Fs, base: &Path, directory: &Path, file: &Path) -> Result<Vec<PathBuf>> {
     let mut others = Vec::new();
-    for above in file.ancestors().skip(1).take_while(|above| above.starts_with(base.path())) {
+    for above in file.ancestors().skip(1).take_while(|above| above.starts_with(base)) {
         let reserved = above.join(RESERVED);
         if above != directory && fs.metadata(&reserved).at("look up", &reserved)?.is_some() {
             others.push(above.to_path_buf());
@@ -282,28 +302,15 @@ fn relative_to(directory: &Path, file: &Path) -> Option<String> {
 }
 
 impl BasePath {
-    /// Returns a file at the path or below it for which there is a claim that is not void, if there is one.
-    fn claimed_below(&self, claims: &[(PathBuf, PathBuf)], path: &Path) -> Result<Option<PathBuf>> {
-        for (file, owner) in claims.iter().filter(|(file, _)| file.starts_with(path)) {
-            if !self.is_void(file, owner)? {
-                return Ok(Some(file.clone()));
+    /// Returns a claimed file that is at the path or below it, if there is one. The claims of databases that do not exist any
+    /// more are void.
+    fn claimed_below(&self, path: &Path) -> Result<Option<PathBuf>> {
+        for (file, owner) in self.claims()? {
+            if file.starts_with(path) && self.is_database(&owner)? {
+                return Ok(Some(file));
             }
         }
         Ok(None)
-    }
-
-    /// Whether there is nothing that a claim protects: its database does not exist any more; or the file does not exist, and the
-    /// journals of the database have nothing of it, so that the database would write it anew, with all directories above it.
-    fn is_void(&self, file: &Path, owner: &Path) -> Result<bool> {
-        let fs = self.file_system();
-        if !self.is_database(owner)? {
-            return Ok(true);
-        }
-        if fs.symlink_metadata(file).at("look up", file)?.is_some() {
-            return Ok(false);
-        }
-        let collections = collections_in(&fs, owner)?;
-        Ok(!collections.iter().any(|name| collection_file(owner, name) == file))
     }
 }
 
@@ -410,22 +417,6 @@ mod tests {
         drop(other);
         crate::engine::fs::remove_tree(&fs, Path::new("/base/other")).expect("removed");
         assert_eq!(may_be_removed(&base, &database), [true; 2]);
-    }
-
-    #[test]
-    fn a_claim_keeps_a_path_while_there_is_a_file_or_something_of_it_in_the_journals() {
-        let (_, base, database, other) = claimed();
-        assert_eq!(may_be_removed(&base, &database), [true; 2], "never written");
-        let spec = Arc::new(CollectionSpec::plain("../shared/x.json"));
-        let put = Arc::clone(&spec);
-        other
-            .write(Durability::Os, move |t| t.put(&put, 1.into(), br#"{"id":1}"#.to_vec()))
-            .expect("written");
-        assert_eq!(may_be_removed(&base, &database), [false; 2], "in the journal");
-        other.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
-        assert_eq!(may_be_removed(&base, &database), [false; 2], "in the file");
-        other.write(Durability::Os, move |t| t.drop_collection(&spec)).expect("dropped");
-        assert_eq!(may_be_removed(&base, &database), [true; 2], "dropped");
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl Database {
         self.sync_lines(&*journal, &path)?;
         // Removals of this generation must be durable before the next one says that they are. Those that failed, or
         // that another process did not finish before it died, are repeated.
-        repeat_removals(&*self.fs, &self.directory, self.options.most_above, &catalog, removed, &removals)?;
+        repeat_removals(&self.fs, &self.directory, self.options.most_above, &catalog, removed, &removals)?;
         // A switch that failed half-way may have left this file; it was never used.
         let next = journal_path(&self.directory, header.generation);
         if self.fs.metadata(&next).at("look up", &next)?.is_some() {

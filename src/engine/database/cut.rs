@@ -71,7 +71,7 @@ impl Database {
             let state = self.state.read();
             (state.catalog.clone(), state.removed, state.removals.clone())
         };
-        repeat_removals(&*self.fs, &self.directory, self.options.most_above, &catalog, removed, &removals)?;
+        repeat_removals(&self.fs, &self.directory, self.options.most_above, &catalog, removed, &removals)?;
         let frozen = self.freeze(held)?;
         let (id, seq, dirty) = {
             let state = self.state.read();

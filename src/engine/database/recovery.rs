@@ -120,7 +120,14 @@ pub fn recover(
             discard(fs, directory, unused, warnings)?;
             let settled = settle_tail(fs, newest, tail, &mut state.position, until.tip(), &mutant, warnings)?;
             if settled {
-                repeat_removals(fs, directory, most_above, &state.catalog, state.removed, &state.removals)?;
+                repeat_removals(
+                    file_system,
+                    directory,
+                    most_above,
+                    &state.catalog,
+                    state.removed,
+                    &state.removals,
+                )?;
                 sweep(fs, directory, FRESH)?;
                 sweep(fs, directory, SPOOL)?;
                 remove_unnamed(fs, directory, oldest.header.generation, &named)?;

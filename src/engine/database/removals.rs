@@ -6,26 +6,27 @@ use std::sync::Arc;
 
 use super::kept_bytes::is_full;
 use super::overlay::Overlay;
-use super::path_map::{PathMap, at_or_below};
+use super::path_map::{self, PathMap};
 use super::paths::{check_path, collection_file, holds_database, leads_out, passes_symlink};
 use super::transaction::{Batch, Removal, Transaction};
 use super::{CollectionSpec, Database, WarningCode};
-use crate::engine::base_path::claimed_by_others;
 use crate::engine::checksum::hash_of_file;
 use crate::engine::error::{Error, IoContext, Result};
 use crate::engine::fs::{self, FileKind, Fs};
 use crate::engine::journal::CollectionRecord;
+use crate::engine::ownership::{at_or_below, files_of_others};
 
 /// Repeats removals: a crash or an error may have come between a batch and its removals. Afterwards they are durable. What
 /// another database has begun to keep at a removed path stays. `most_above` is that of the options.
 pub fn repeat_removals(
-    fs: &dyn Fs,
+    file_system: &Arc<dyn Fs>,
     directory: &Path,
     most_above: usize,
     catalog: &BTreeMap<String, CollectionRecord>,
     removed: u64,
     removals: &PathMap<u64>,
 ) -> Result<()> {
+    let fs = &**file_system;
     let mut touched = Vec::new();
     let mut foreign = Vec::new();
     for (path, record) in catalog.iter().filter(|(_, record)| record.dropped.is_some()) {
@@ -35,17 +36,22 @@ pub fn repeat_removals(
             _ => touched.push(file),
         }
     }
+    let mut given_up = Vec::new();
     for (path, seq) in removals.iter() {
         // A collection that was written at this path again after its removal has a newer snapshot by now, or no file.
-        let revived = at_or_below(catalog, path)
+        let revived = path_map::at_or_below(catalog, path)
             .any(|(_, record)| record.snapshots.iter().any(|snapshot| snapshot.covers >= *seq));
         if *seq > removed && !revived {
-            touched.extend(removed_target(fs, directory, path)?);
+            given_up.extend(removed_target(fs, directory, path)?);
         }
     }
-    if !removals.is_empty() && !touched.is_empty() {
-        foreign.extend(claimed_files(fs, directory, most_above));
+    match kept_by_others(file_system, directory, most_above, &given_up) {
+        Ok(kept) => foreign.extend(kept),
+        Err(error @ (Error::Io { .. } | Error::Aborted(_))) => return Err(error),
+        // It is unknown whose files these are, so they stay. The database must open all the same.
+        Err(_) => given_up.clear(),
     }
+    touched.append(&mut given_up);
     // Redoing the removal of a directory may have left a file in its place.
     let is_directory = |path: &Path| -> Result<bool> {
         let found = fs.metadata(path).at("look up", path)?;
@@ -124,11 +130,14 @@ impl Database {
             return Ok(());
         }
         let fs = &*self.fs;
-        let claimed = claimed_files(fs, &self.directory, self.options.most_above);
-        let mut parents = BTreeSet::new();
+        let mut targets = Vec::new();
         for path in removed {
-            let Some(target) = removed_target(fs, &self.directory, path)? else { continue };
-            fs::remove_tree_except(fs, &target, &claimed).at("remove", &target)?;
+            targets.extend(removed_target(fs, &self.directory, path)?);
+        }
+        let kept = kept_by_others(&self.fs, &self.directory, self.options.most_above, &targets)?;
+        let mut parents = BTreeSet::new();
+        for target in &targets {
+            fs::remove_tree_except(fs, target, &kept).at("remove", target)?;
             for (below, above) in target.ancestors().zip(target.ancestors().skip(1)) {
                 if fs.metadata(above).at("look up", above)?.is_some() {
                     redo_removal(fs, below)?;
@@ -173,11 +182,11 @@ impl Transaction<'_> {
     /// Returns the collections whose files are at the path or below it, without those that the group has dropped.
     pub(super) fn collections_at(&self, path: &str) -> BTreeSet<String> {
         let state = self.database.state.read();
-        let catalog = at_or_below(&state.catalog, path)
+        let catalog = path_map::at_or_below(&state.catalog, path)
             .filter(|(_, record)| record.dropped.is_none())
             .map(|(name, _)| &**name);
-        let known = at_or_below(&state.collections, path).map(|(name, _)| &**name);
-        let group = at_or_below(&self.group.collections, path).map(|(name, _)| &**name);
+        let known = path_map::at_or_below(&state.collections, path).map(|(name, _)| &**name);
+        let group = path_map::at_or_below(&self.group.collections, path).map(|(name, _)| &**name);
         let is_gone = |name: &&str| self.group.collections.get(*name).is_some_and(Overlay::is_gone);
         catalog.chain(known).chain(group).filter(|name| !is_gone(name)).map(str::to_owned).collect()
     }
@@ -210,10 +219,24 @@ fn removed_target(fs: &dyn Fs, directory: &Path, path: &str) -> Result<Option<Pa
     }
 }
 
-/// Returns the files that other databases under the same base path have claimed; none if that cannot be read.
-fn claimed_files(fs: &dyn Fs, directory: &Path, most_above: usize) -> Vec<PathBuf> {
-    let base = directory.ancestors().nth(most_above);
-    base.and_then(|base| claimed_by_others(fs, base, directory).ok()).unwrap_or_default()
+/// Returns the files of other databases under the same base path that are at these paths or below them.
+fn kept_by_others(
+    fs: &Arc<dyn Fs>,
+    directory: &Path,
+    most_above: usize,
+    targets: &[PathBuf],
+) -> Result<Vec<PathBuf>> {
+    let mut there = Vec::new();
+    for target in targets {
+        if fs.symlink_metadata(target).at("look up", target)?.is_some() {
+            there.push(target.clone());
+        }
+    }
+    let (Some(base), false) = (directory.ancestors().nth(most_above), there.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let files = files_of_others(fs, base, directory, &there)?;
+    Ok(there.iter().flat_map(|target| at_or_below(&files, target)).cloned().collect())
 }
 
 /// Returns whether a file is the one that the catalog knew before the collection was dropped, or what redoing its

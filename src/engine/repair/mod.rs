@@ -67,7 +67,7 @@ fn repair_within(fs: &Arc<dyn Fs>, directory: &Path, most_above: usize, wait: Wa
     let removed = survey.journals.removals.iter().map(|(path, _)| path);
     check_reach(directory, most_above, survey.journals.state.paths().chain(removed))?;
     cancel::begin()?;
-    let mut repair = Repair { fs: &**fs, directory, most_above, actions: Vec::new() };
+    let mut repair = Repair { fs, directory, most_above, actions: Vec::new() };
     let copies = repair.run(&survey, &cut)?;
     let (copies, actions) = (Some(copies), repair.actions);
     let after = Survey::alone(fs, directory)?.1.report(directory);
@@ -116,7 +116,7 @@ impl Sole {
 }
 
 struct Repair<'a> {
-    fs: &'a dyn Fs,
+    fs: &'a Arc<dyn Fs>,
     directory: &'a Path,
     /// See [`DatabaseOptions::most_above`](crate::engine::DatabaseOptions::most_above).
     most_above: usize,
@@ -169,7 +169,7 @@ impl Repair<'_> {
         let generation = self.begin_journal(journals, catalog, seq, cut)?;
         for name in replaced.iter().filter(|name| name.as_str() != "tip") {
             let path = self.directory.join(RESERVED).join(name);
-            fs::remove_tree(self.fs, &path).at("remove", &path)?;
+            fs::remove_tree(&**self.fs, &path).at("remove", &path)?;
             if name.starts_with("new-") {
                 self.did(ActionCode::Removed, &format!("{RESERVED}/{name}"), "it was left over");
             }
@@ -183,7 +183,7 @@ impl Repair<'_> {
 
     /// Examines a collection and decides what becomes of it. Of what was examined, only the findings are kept.
     fn decide(&self, path: &str, journals: &Journals) -> Result<(Examined, Content)> {
-        let mut examined = examine(self.fs, self.directory, path, journals, Texts::Kept)?;
+        let mut examined = examine(&**self.fs, self.directory, path, journals, Texts::Kept)?;
         let content = decide(self.directory, &examined, journals)?;
         examined.forget();
         Ok((examined, content))
@@ -209,10 +209,10 @@ impl Repair<'_> {
     fn copy(&self, originals: &std::collections::BTreeSet<String>) -> Result<PathBuf> {
         let mut bytes = 0;
         for path in originals {
-            bytes += size_of(self.fs, &collection_file(self.directory, path))?;
+            bytes += size_of(&**self.fs, &collection_file(self.directory, path))?;
         }
         // What is written is about as large as what it replaces.
-        let copies = Copies::begin(self.fs, self.directory, 2 * bytes)?;
+        let copies = Copies::begin(&**self.fs, self.directory, 2 * bytes)?;
         originals.iter().try_for_each(|path| copies.keep(path))?;
         Ok(copies.folder)
     }
@@ -241,7 +241,7 @@ impl Repair<'_> {
         seq: u64,
     ) -> Result<SnapshotRecord> {
         let temporary = self.directory.join(RESERVED).join("new-repair");
-        fs::remove_tree(self.fs, &temporary).at("remove", &temporary)?;
+        fs::remove_tree(&**self.fs, &temporary).at("remove", &temporary)?;
         let file = self.fs.open(&temporary, OpenMode::CreateNew).at("create", &temporary)?;
         let target = collection_file(self.directory, collection);
         if self.fs.metadata(&target).at("look up", &target)?.is_some() {
@@ -254,7 +254,7 @@ impl Repair<'_> {
         let written = writer.finish().at("write", &temporary)?;
         file.sync_data().at("sync", &temporary)?;
         let parent = target.parent().unwrap_or(self.directory);
-        fs::create_dirs(self.fs, parent).at("create", parent)?;
+        fs::create_dirs(&**self.fs, parent).at("create", parent)?;
         self.fs.rename(&temporary, &target).at("rename into place", &target)?;
         self.fs.sync_dir(parent).at("sync directory", parent)?;
         Ok(SnapshotRecord { hash: written.hash, size: written.size, covers: seq, layout: Layout::Lines })
@@ -273,7 +273,7 @@ impl Repair<'_> {
             DatabaseId(0) => first_header()?.database,
             known => known,
         };
-        begin_covered(self.fs, self.directory, &Start { id, generation, seq }, catalog, false)?;
+        begin_covered(&**self.fs, self.directory, &Start { id, generation, seq }, catalog, false)?;
         Ok(generation)
     }
 }
