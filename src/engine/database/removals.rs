@@ -49,7 +49,7 @@ pub fn repeat_removals(
         Ok(kept) => foreign.extend(kept),
         Err(error @ (Error::Io { .. } | Error::Aborted(_))) => return Err(error),
         // It is unknown whose files these are, so they stay. The database must open all the same.
-        Err(_) => given_up.clear(),
+        Err(_) => given_up.retain(|path| matches!(fs.symlink_metadata(path), Ok(None))),
     }
     touched.append(&mut given_up);
     // Redoing the removal of a directory may have left a file in its place.
