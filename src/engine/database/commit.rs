@@ -11,11 +11,12 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::batch::Batch;
 use super::document_file::give_up_documents;
 use super::overlay::{Group, Pending, Put};
 use super::recent::RecentChanges;
 use super::state::{Change, Content, Loaded, Position, Prepared, State};
-use super::transaction::{Batch, Transaction};
+use super::transaction::Transaction;
 use super::writer::Writer;
 use super::{Database, Mutant};
 use crate::engine::cancel::{self, Cancel};

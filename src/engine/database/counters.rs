@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::batch::Batch;
 use super::overlay::Put;
-use super::transaction::{Batch, Transaction};
+use super::transaction::Transaction;
 use crate::engine::id::now_ms;
 
 #[derive(Default)]

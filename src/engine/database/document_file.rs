@@ -7,11 +7,11 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use super::batch::Batch;
 use super::file_table::FileTable;
 use super::overlay::Put;
 use super::spool::{OwnFile, no_room};
 use super::texts::{PIECE, Part, ReadFailure, read_pieces, read_text};
-use super::transaction::Batch;
 use super::{CollectionSpec, Database, Mutant};
 use crate::engine::checksum::head_hash;
 use crate::engine::document::{Document, close_head};

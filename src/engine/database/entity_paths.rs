@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::batch::Removal;
 use super::paths::{check_path, collection_file, holds_database, passes_symlink};
-use super::transaction::{Removal, Transaction};
+use super::transaction::Transaction;
 use crate::engine::error::{Error, Result};
 
 impl Transaction<'_> {

@@ -13,9 +13,10 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::batch::{Batch, Removal};
 use super::overlay::Group;
 use super::read_set::ReadSet;
-use super::transaction::{Batch, Removal, Transaction};
+use super::transaction::Transaction;
 use super::writer::Writer;
 use super::{CollectionSpec, Database};
 use crate::engine::cancel;

@@ -8,6 +8,7 @@
 mod absent;
 pub(super) mod adopt;
 mod background;
+mod batch;
 mod catch_up;
 mod check;
 mod checkpoint;

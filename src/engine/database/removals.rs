@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::batch::{Batch, Removal};
 use super::kept_bytes::is_full;
 use super::overlay::Overlay;
 use super::path_map::{self, PathMap};
 use super::paths::{check_path, collection_file, holds_database, leads_out, passes_symlink};
-use super::transaction::{Batch, Removal, Transaction};
+use super::transaction::Transaction;
 use super::{CollectionSpec, Database, WarningCode};
 use crate::engine::checksum::hash_of_file;
 use crate::engine::error::{Error, IoContext, Result};
