@@ -7,7 +7,7 @@ import { IndexManager, ProjectStorageV2 } from '../index.js'
 import type { CallOptions, StandardSchemaV1 } from '../index.js'
 import { caught, fileInput, fileRecord, projectInput, projectRecord, until, withDirectory, withProject } from './support/index.js'
 import { dataOf, holder, noting, withManagers } from './support/migrations.js'
-import { Things, thing, thingSchema } from './support/things.js'
+import { Things, thing, thingSchema, withThings } from './support/things.js'
 
 const reason = new Error('enough')
 
@@ -227,16 +227,6 @@ describe('an aborted write', () => {
 })
 
 describe('aborting ends the wait', () => {
-  const withThings = (work: (things: Things, base: string) => Promise<void>, options = {}) =>
-    withDirectory(async ({ base }) => {
-      const things = new Things({ basePath: base, ...options })
-      try {
-        await work(things, base)
-      } finally {
-        await things.close()
-      }
-    })
-
   test('for a key lock that is held in the same thread', withThings(async (things) => {
     const { withLock } = things.protectedCalls()
     const controller = new AbortController()

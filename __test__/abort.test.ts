@@ -6,21 +6,16 @@ import { test } from 'node:test'
 import { IndexManager } from '../index.js'
 import { caught, dataPath, fileInput, runChild, withDirectory, withProject } from './support/index.js'
 import { watchedSignal } from './support/signals.js'
-import { Things } from './support/things.js'
+import { Things, withThings } from './support/things.js'
 
 const { Port } = require('../binding.js')
 
 const reason = new Error('enough')
 
-const withThings = (work: (things: Things) => Promise<void>) =>
-  withDirectory(async ({ base }) => {
-    const things = new Things({ basePath: base })
-    try {
-      await Promise.all(Array.from({ length: 50 }, (_, size) => things.create({ name: `thing ${size}`, size })))
-      await work(things)
-    } finally {
-      await things.close()
-    }
+const withFiftyThings = (work: (things: Things) => Promise<void>) =>
+  withThings(async (things) => {
+    await Promise.all(Array.from({ length: 50 }, (_, size) => things.create({ name: `thing ${size}`, size })))
+    await work(things)
   })
 
 async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
@@ -39,7 +34,7 @@ const isAborted = (error: { code: string; cause: unknown; reason: unknown }) => 
   assert.deepEqual([error.code, error.cause, error.reason], ['ABORTED', reason, reason])
 }
 
-test('an already aborted signal rejects every call before it begins', withThings(async (things) => {
+test('an already aborted signal rejects every call before it begins', withFiftyThings(async (things) => {
   const signal = AbortSignal.abort(reason)
   let ran = false
   for (const call of [
@@ -100,7 +95,7 @@ test('an already aborted signal rejects calls on files, searches and streams', w
   assert.equal((await files.list()).length, 1)
 }))
 
-test('a signal aborts a call that is under way', withThings(async (things) => {
+test('a signal aborts a call that is under way', withFiftyThings(async (things) => {
   const controller = new AbortController()
   const query = caught(things.query({ where: { name: /9/ }, signal: controller.signal }))
   controller.abort(reason)
@@ -113,7 +108,7 @@ test('a signal aborts a call that is under way', withThings(async (things) => {
   assert.equal((await things.query({ where: { size: 9 } })).length, 1)
 }))
 
-test('a signal aborts an iteration between two entities', withThings(async (things) => {
+test('a signal aborts an iteration between two entities', withFiftyThings(async (things) => {
   const controller = new AbortController()
   const seen: number[] = []
   const error = await caught((async () => {
@@ -126,7 +121,7 @@ test('a signal aborts an iteration between two entities', withThings(async (thin
   assert.equal(seen.length, 3)
 }))
 
-test('a signal rolls back a transaction that never ends', withThings(async (things) => {
+test('a signal rolls back a transaction that never ends', withFiftyThings(async (things) => {
   const controller = new AbortController()
   let late: Promise<unknown> | undefined
   const error = await caught(things.transaction(async (tx) => {
@@ -163,7 +158,7 @@ test('a write that has begun to change something completes although its signal a
   assert.equal((await storage.getById(project.id))?.description, 'changed')
 }))
 
-test('an aborted call stops keeping the process alive before native code has ended it', withThings(async (things) => {
+test('an aborted call stops keeping the process alive before native code has ended it', withFiftyThings(async (things) => {
   const { release } = Port.prototype
   let released = 0
   Port.prototype.release = function (...args: unknown[]) {
@@ -182,14 +177,14 @@ test('an aborted call stops keeping the process alive before native code has end
   }
 }))
 
-test('a call that has completed is not affected when its signal aborts', withThings(async (things) => {
+test('a call that has completed is not affected when its signal aborts', withFiftyThings(async (things) => {
   const controller = new AbortController()
   const found = await things.query({ signal: controller.signal })
   controller.abort(reason)
   assert.equal(found.length, 50)
 }))
 
-test('calls with the same signal share one listener, which is removed after the last call', withThings(async (things) => {
+test('calls with the same signal share one listener, which is removed after the last call', withFiftyThings(async (things) => {
   const { signal, heard } = watchedSignal()
   const changes = things.changes({ signal })
   await Promise.all(Array.from({ length: 30 }, (_, size) => things.create({ name: `more ${size}`, size }, { signal })))
@@ -221,7 +216,7 @@ test('a callback that outlives its transaction does not detach the listener of l
   await patient.close()
 }))
 
-test('a signal aborts every call that it was passed to', withThings(async (things) => {
+test('a signal aborts every call that it was passed to', withFiftyThings(async (things) => {
   const controller = new AbortController()
   const { signal } = controller
   const ends = [things.transaction(() => new Promise(() => {}), { signal }), things.transaction(() => new Promise(() => {}), { signal })]
@@ -231,7 +226,7 @@ test('a signal aborts every call that it was passed to', withThings(async (thing
   for (const call of [...ends, waiting]) isAborted(await caught(call))
 }))
 
-test('a value that is not a signal is refused', withThings(async (things) => {
+test('a value that is not a signal is refused', withFiftyThings(async (things) => {
   for (const signal of [null, 1, {}, { aborted: false }, { addEventListener() {}, removeEventListener() {} }]) {
     assert.equal((await caught(things.query({ signal: signal as never }))).code, 'INVALID_ARGUMENT')
     assert.equal((await caught(things.transaction(async () => {}, { signal: signal as never }))).code, 'INVALID_ARGUMENT')

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { caught, withDirectory } from './support/index.js'
-import { Things } from './support/things.js'
+import { Things, withThings } from './support/things.js'
 
 const mine = new Error('mine')
 const cyclic: Record<string, unknown> = {}
@@ -15,14 +15,12 @@ revoked.revoke()
 /** A schema that accepts everything, so that only the storage itself checks the values. */
 const schema = { '~standard': { version: 1 as const, vendor: 'test', validate: (value: any) => ({ value }) } }
 
-const withThings = (work: (storage: Things) => Promise<void>) =>
-  withDirectory(async ({ base }) => {
-    const storage = new Things({ basePath: base, schema })
+const withKeptThing = (work: (storage: Things) => Promise<void>) =>
+  withThings(async (storage) => {
     const kept = await storage.create({ name: 'kept' })
     await work(storage)
     assert.deepEqual(await storage.list(), [kept])
-    await storage.close()
-  })
+  }, { schema })
 
 const odd: [string, any][] = [
   ['undefined', undefined], ['null', null], ['true', true], ['NaN', Number.NaN], ['Infinity', Infinity], ['a bigint', 1n],
@@ -33,7 +31,7 @@ const odd: [string, any][] = [
 
 describe('an id', () => {
   for (const [what, id] of odd) {
-    test(`that is ${what} is refused`, withThings(async (storage) => {
+    test(`that is ${what} is refused`, withKeptThing(async (storage) => {
       const calls = [
         () => storage.getById(id), () => storage.update(id, {}), () => storage.delete(id), () => storage.protectedCalls().idExists(id),
       ]
@@ -42,7 +40,7 @@ describe('an id', () => {
     }))
   }
 
-  test('that no entity has finds nothing, whatever it looks like', withThings(async (storage) => {
+  test('that no entity has finds nothing, whatever it looks like', withKeptThing(async (storage) => {
     for (const id of [-1, 0.5, 1e21, -0, '', '__proto__', 'constructor', '\0', 'x'.repeat(100_000), '1'] as number[]) {
       assert.equal(await storage.getById(id), null)
       assert.equal(await storage.update(id, { name: 'x' }), null)
@@ -58,13 +56,13 @@ describe('an entity', () => {
     ['that contains itself', cyclic], ['with a map', { m: new Map() }],
   ]
   for (const [what, data] of wrong) {
-    test(`${what} is refused`, withThings(async (storage) => {
+    test(`${what} is refused`, withKeptThing(async (storage) => {
       const error = await caught(storage.create(data))
       assert.ok(['INVALID_ARGUMENT', 'VALIDATION_ERROR'].includes(error.code), error)
     }))
   }
 
-  test('whose getter or proxy trap throws is refused with that same error', withThings(async (storage) => {
+  test('whose getter or proxy trap throws is refused with that same error', withKeptThing(async (storage) => {
     const { id } = (await storage.list())[0]!
     for (const data of [throwing, proxy] as any[]) {
       assert.equal(await caught(storage.create(data)), mine)
@@ -135,7 +133,7 @@ describe('an entity', () => {
 describe('writeAll', () => {
   for (const [what, map] of [...odd.slice(0, 8), ['a map of null', { 1: null }], ['a map of strings', { 1: 'x' }],
     ['a map whose key is not the id', { 1: { id: 2 } }], ['a map of cyclic entities', { 1: { id: 1, cyclic } }]] as [string, any][]) {
-    test(`refuses ${what}`, withThings(async (storage) => {
+    test(`refuses ${what}`, withKeptThing(async (storage) => {
       const error = await caught(storage.writeAll(map))
       assert.ok(['INVALID_ARGUMENT', 'VALIDATION_ERROR'].includes(error.code), error)
     }))
@@ -155,7 +153,7 @@ describe('writeAll', () => {
 
 describe('getEntityPath', () => {
   for (const [what, path] of odd.filter(([, path]) => path !== null && path !== undefined)) {
-    test(`that returns ${what} is refused`, withThings(async (storage) => {
+    test(`that returns ${what} is refused`, withKeptThing(async (storage) => {
       storage.given.entityPath = () => path
       const { id } = (await storage.list())[0]!
       assert.equal((await caught(storage.delete(id))).code, 'INVALID_ARGUMENT')

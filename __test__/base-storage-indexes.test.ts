@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { ProjectStorageV2, type IndexConfig } from '../index.js'
 import { caught, fileInput, projectInput, runChild, withDirectory, withProject } from './support/index.js'
-import { Things, thing } from './support/things.js'
+import { Things, thing, withThings } from './support/things.js'
 
 const indexes = [
   { name: 'by_name', type: 'hash', fields: ['name'] },
@@ -20,23 +20,18 @@ const indexes = [
 const ids = (things: { id: number }[]) => things.map(({ id }) => id)
 
 /** Makes the body of a test that has a storage with these indexes. */
-const withThings = (work: (storage: Things, base: string) => Promise<void>) =>
-  withDirectory(async ({ base }) => {
-    const storage = new Things({ basePath: base, indexes })
-    await work(storage, base)
-    await storage.close()
-  })
+const withIndexedThings: typeof withThings = (work) => withThings(work, { indexes })
 
 const map = (...things: object[]) => Object.fromEntries(things.map((each: any) => [each.id, { ...thing(each.id), ...each }])) as any
 
 describe('findBy', () => {
-  test('gives the entities with a key, ids ascending', withThings(async (storage) => {
+  test('gives the entities with a key, ids ascending', withIndexedThings(async (storage) => {
     await storage.writeAll(map({ id: 3, name: 'a' }, { id: 1, name: 'a' }, { id: 2, name: 'b' }))
     assert.deepEqual(await storage.findBy('by_name', 'a'), [thing(1, { name: 'a' }), thing(3, { name: 'a' })])
     assert.deepEqual(await storage.findBy('by_name', 'c'), [])
   }))
 
-  test('keeps types apart, looks into objects and arrays, and finds missing values under null', withThings(async (storage) => {
+  test('keeps types apart, looks into objects and arrays, and finds missing values under null', withIndexedThings(async (storage) => {
     await storage.writeAll(map({ id: 1, size: 7, address: { city: 'Graz' }, tags: ['x', 'y'] }, { id: 2, address: null }))
     assert.deepEqual(ids(await storage.findBy('by_size', 7)), [1])
     assert.deepEqual(ids(await storage.findBy('by_size', '7')), [])
@@ -61,13 +56,13 @@ describe('findBy', () => {
     }
   }))
 
-  test('takes a composite key as a tuple or joined', withThings(async (storage) => {
+  test('takes a composite key as a tuple or joined', withIndexedThings(async (storage) => {
     await storage.writeAll(map({ id: 1, kind: 'k', size: 1 }, { id: 2, kind: 'k', size: 2 }))
     assert.deepEqual(ids(await storage.findBy('by_kind', ['k', 2])), [2])
     assert.deepEqual(ids(await storage.findBy('by_kind', 'k:2')), [2])
   }))
 
-  test('reflects every kind of write at once', withThings(async (storage) => {
+  test('reflects every kind of write at once', withIndexedThings(async (storage) => {
     const { id } = await storage.create({ name: 'a' })
     assert.deepEqual(ids(await storage.findBy('by_name', 'a')), [id])
     await storage.update(id, { name: 'b' })
@@ -81,7 +76,7 @@ describe('findBy', () => {
     assert.deepEqual(ids(await storage.findBy('by_name', 'c')), [])
   }))
 
-  test('returns copies of the entities', withThings(async (storage) => {
+  test('returns copies of the entities', withIndexedThings(async (storage) => {
     await storage.writeAll(map({ id: 1, name: 'a' }))
     ;(await storage.findBy('by_name', 'a'))[0]!.name = 'changed'
     assert.equal((await storage.findBy('by_name', 'a'))[0]!.name, 'a')
@@ -89,7 +84,7 @@ describe('findBy', () => {
 })
 
 describe('findRange', () => {
-  test('gives the entities in key order, both ends included unless told otherwise', withThings(async (storage) => {
+  test('gives the entities in key order, both ends included unless told otherwise', withIndexedThings(async (storage) => {
     await storage.writeAll(map({ id: 1, size: 10 }, { id: 2, size: 9 }, { id: 3, size: 2 }, { id: 4, size: 100 }))
     assert.deepEqual(ids(await storage.findRange('by_size', 2, 10)), [3, 2, 1])
     assert.deepEqual(ids(await storage.findRange('by_size', 2, 10, false)), [2])
@@ -107,21 +102,21 @@ describe('findRange', () => {
     }
   }))
 
-  test('needs a btree index', withThings(async (storage) => {
+  test('needs a btree index', withIndexedThings(async (storage) => {
     const error = await caught(storage.findRange('by_name', 'a', 'b'))
     assert.equal(error.code, 'INDEX_TYPE')
   }))
 })
 
 describe('searchBy', () => {
-  test('gives the entities that contain every word, best match first', withThings(async (storage) => {
+  test('gives the entities that contain every word, best match first', withIndexedThings(async (storage) => {
     await storage.writeAll(map({ id: 1, name: 'red bicycle' }, { id: 2, name: 'Red red wine' }, { id: 3, name: 'blue' }))
     assert.deepEqual(ids(await storage.searchBy('by_words', 'RED')), [2, 1])
     assert.deepEqual(ids(await storage.searchBy('by_words', 'red bi')), [1])
     assert.deepEqual(ids(await storage.searchBy('by_words', 'nothing')), [])
   }))
 
-  test('needs an inverted index', withThings(async (storage) => {
+  test('needs an inverted index', withIndexedThings(async (storage) => {
     assert.equal((await caught(storage.searchBy('by_name', 'a'))).code, 'INDEX_TYPE')
   }))
 })
@@ -133,7 +128,7 @@ describe('a unique index', () => {
     assert.ok(error.message.includes(email), error.message)
   }
 
-  test('refuses a second owner of a key and writes nothing', withThings(async (storage) => {
+  test('refuses a second owner of a key and writes nothing', withIndexedThings(async (storage) => {
     const first = await storage.create({ name: 'a', email: 'a@example.org' } as any)
     const second = await storage.create({ name: 'b', email: 'b@example.org' } as any)
     owned(await caught(storage.create({ name: 'c', email: 'a@example.org' } as any)), 'a@example.org')
@@ -142,13 +137,13 @@ describe('a unique index', () => {
     await storage.update(first.id, { email: 'a@example.org', name: 'still mine' } as any)
   }))
 
-  test('frees a key when its owner is deleted', withThings(async (storage) => {
+  test('frees a key when its owner is deleted', withIndexedThings(async (storage) => {
     const { id } = await storage.create({ name: 'a', email: 'a@example.org' } as any)
     await storage.delete(id)
     await storage.create({ name: 'b', email: 'a@example.org' } as any)
   }))
 
-  test('is checked against the result of writeAll: keys may be swapped, but not shared', withThings(async (storage) => {
+  test('is checked against the result of writeAll: keys may be swapped, but not shared', withIndexedThings(async (storage) => {
     const before = await storage.writeAll(map({ id: 1, email: 'a' }, { id: 2, email: 'b' }, { id: 3, email: 'c' }))
     owned(await caught(storage.writeAll(map({ id: 1, email: 'x' }, { id: 2, email: 'x' }))), 'x')
     assert.deepEqual(await storage.readAll(), before)
@@ -157,7 +152,7 @@ describe('a unique index', () => {
     assert.deepEqual(ids(await storage.findBy('by_email', 'b')), [1])
   }))
 
-  test('lets one of many concurrent creates win', withThings(async (storage) => {
+  test('lets one of many concurrent creates win', withIndexedThings(async (storage) => {
     const creates = Array.from({ length: 20 }, () => storage.create({ name: 'x', email: 'same' } as any))
     const won = (await Promise.allSettled(creates)).filter(({ status }) => status === 'fulfilled')
     assert.equal(won.length, 1)
@@ -283,7 +278,7 @@ describe('declared indexes', () => {
     })
   }
 
-  test('refuse queries with unknown index names or non-string words', withThings(async (storage) => {
+  test('refuse queries with unknown index names or non-string words', withIndexedThings(async (storage) => {
     assert.equal((await caught(storage.findBy('nowhere', 1))).code, 'INVALID_ARGUMENT')
     assert.equal((await caught(storage.findBy(Symbol('s') as any, 1))).code, 'INVALID_ARGUMENT')
     assert.equal((await caught(storage.searchBy('by_words', 1 as any))).code, 'INVALID_ARGUMENT')

@@ -8,18 +8,9 @@ import { z } from 'zod'
 import { NotFoundError } from '../index.js'
 import type { BaseEntity } from '../index.js'
 import { batchesOf, caught, fileInput, filesPath, projectInput, withDirectory, withStorage } from './support/index.js'
-import { Things, thing, thingSchema } from './support/things.js'
-import type { ThingOptions } from './support/things.js'
+import { Things, thing, thingSchema, withThings } from './support/things.js'
 
-const withThings = (work: (things: Things, base: string) => Promise<void>, options: Partial<ThingOptions> = {}) =>
-  withDirectory(async ({ base }) => {
-    const things = new Things({ basePath: base, durability: 'os', ...options })
-    try {
-      await work(things, base)
-    } finally {
-      await things.close()
-    }
-  })
+const withUnsyncedThings: typeof withThings = (work, options) => withThings(work, { durability: 'os', ...options })
 
 const names = (list: readonly { name: string }[]) => list.map(({ name }) => name)
 const idsOf = <T extends BaseEntity>(list: readonly T[]): T['id'][] => list.map(({ id }) => id)
@@ -41,7 +32,7 @@ const after = (first: (value: any) => unknown) => ({
 })
 
 describe('createMany', () => {
-  test('stores all in order, completed as create does, as one batch', withThings(async (things) => {
+  test('stores all in order, completed as create does, as one batch', withUnsyncedThings(async (things) => {
     const given = Array.from({ length: 700 }, (_, n) => ({ name: ` thing ${n} ` }))
     let created: any[] = []
     assert.equal(await batchesOf(things, async () => (created = await things.createMany(given))), 1)
@@ -50,32 +41,32 @@ describe('createMany', () => {
     assert.deepEqual(await things.list(), created)
   }))
 
-  test('of what the schema rejects stores none, and says which is the first', withThings(async (things) => {
+  test('of what the schema rejects stores none, and says which is the first', withUnsyncedThings(async (things) => {
     const error = await caught(things.createMany([{ name: 'a' }, { name: ' ' }, { name: 'b' }, { name: '' }]))
     assert.ok(error instanceof z.ZodError)
     assert.deepEqual(error.issues.map(({ path }) => path), [[1, 'name']])
     assert.deepEqual(await things.list(), [])
   }))
 
-  test('of what JSON cannot hold stores none, and says where that is', withThings(async (things) => {
+  test('of what JSON cannot hold stores none, and says where that is', withUnsyncedThings(async (things) => {
     const error = await caught(things.createMany([{ name: 'a' }, { name: 'b', more: { big: 1n } }] as never))
     assert.deepEqual([error.code, error.issues[0].path], ['VALIDATION_ERROR', [1, 'more', 'big']])
     assert.deepEqual(await things.list(), [])
   }))
 
-  test('says which entities lack an id that their schema demands', withThings(async (things) => {
+  test('says which entities lack an id that their schema demands', withUnsyncedThings(async (things) => {
     const error = await caught(things.createMany([{ id: 'a', name: 'a' }, { name: 'b' }] as never))
     assert.deepEqual(error.issues.map(({ path }: { path: unknown }) => path), [[1, 'id'], [1, 'id']])
     assert.match(error.message, /pass one, or give the class of the storage a static newId\(\)/)
   }, { schema: named }))
 
-  test('says which entity its schema leaves without an id', withThings(async (things) => {
+  test('says which entity its schema leaves without an id', withUnsyncedThings(async (things) => {
     const error = await caught(things.createMany([{ name: 'a' }, { name: 'b', more: 'no id' }] as never))
     assert.deepEqual([error.code, error.issues[0].path], ['VALIDATION_ERROR', [1, 'id']])
     assert.deepEqual(await things.list(), [])
   }, { schema: { '~standard': { version: 1, vendor: 'test', validate: ({ id, ...rest }: any) => ({ value: rest.more ? rest : { id, ...rest } }) } } }))
 
-  test('with an id that exists, or twice the same, stores none', withThings(async (things) => {
+  test('with an id that exists, or twice the same, stores none', withUnsyncedThings(async (things) => {
     await things.create({ id: 'a', name: 'a' } as never)
     for (const ids of [['b', 'a'], ['b', 'c', 'b']]) {
       const taken = ids.at(-1)!
@@ -103,7 +94,7 @@ describe('createMany', () => {
     await Promise.all([first.close(), things.close()])
   }))
 
-  test('that violates a unique index stores none', withThings(async (things) => {
+  test('that violates a unique index stores none', withUnsyncedThings(async (things) => {
     await things.create({ name: 'a' })
     for (const pair of [['b', 'a'], ['b', 'b']]) {
       assert.equal((await caught(things.createMany(pair.map((name) => ({ name }))))).code, 'UNIQUE_VIOLATION')
@@ -111,11 +102,11 @@ describe('createMany', () => {
     assert.deepEqual(names(await things.list()), ['a'])
   }, byName))
 
-  test('of an empty list returns an empty list', withThings(async (things) => {
+  test('of an empty list returns an empty list', withUnsyncedThings(async (things) => {
     assert.equal(await batchesOf(things, async () => assert.deepEqual(await things.createMany([]), [])), 0)
   }))
 
-  test('stores what was given at the time of the call', withThings(async (things) => {
+  test('stores what was given at the time of the call', withUnsyncedThings(async (things) => {
     const given = Array.from({ length: 300 }, (_, n) => ({ name: `thing ${n}`, more: { at: new Date(n) } }))
     const before = structuredClone(given)
     const creating = things.createMany(given)
@@ -128,14 +119,14 @@ describe('createMany', () => {
     assert.deepEqual(stored.map(({ name, more }) => [name, more]), JSON.parse(JSON.stringify(before.map(({ name, more }) => [name, more]))))
   }))
 
-  test('refuses what is no array of entities', withThings(async (things) => {
+  test('refuses what is no array of entities', withUnsyncedThings(async (things) => {
     for (const odd of [undefined, null, {}, 'ab', [5], [null], [,], [[]], [new Map()]]) {
       assert.equal((await caught(things.createMany(odd as never))).code, 'INVALID_ARGUMENT')
     }
     assert.deepEqual(await things.list(), [])
   }))
 
-  test('keeps a path that belonged to an earlier entity with the same id', withThings(async (things, base) => {
+  test('keeps a path that belonged to an earlier entity with the same id', withUnsyncedThings(async (things, base) => {
     await things.create({ id: 'a', name: 'a' } as never)
     await mkdir(join(base, 'own', 'a'), { recursive: true })
     const [, [created]] = await Promise.all([things.delete('a' as never), things.createMany([{ id: 'a', name: 'b' }] as never)])
@@ -146,7 +137,7 @@ describe('createMany', () => {
 })
 
 describe('updateMany', () => {
-  test('changes all, and returns them in the order of the changes, as one batch', withThings(async (things) => {
+  test('changes all, and returns them in the order of the changes, as one batch', withUnsyncedThings(async (things) => {
     const created = await things.createMany(Array.from({ length: 700 }, (_, n) => ({ name: `thing ${n}`, size: n })))
     const changes = created.map(({ id, size }) => ({ id, data: { size: size + 1 } })).reverse()
     let updated: any[] = []
@@ -156,7 +147,7 @@ describe('updateMany', () => {
     assert.ok(updated.every((entity) => entity.updated >= entity.created))
   }))
 
-  test('merges several patches of one entity in their order', withThings(async (things) => {
+  test('merges several patches of one entity in their order', withUnsyncedThings(async (things) => {
     const [a, b] = await things.createMany([{ name: 'a' }, { name: 'b' }])
     const updated = await things.updateMany([
       { id: a!.id, data: { name: 'A' } }, { id: b!.id, data: { size: 5 } }, { id: a!.id, data: { size: 7 } }, { id: a!.id, data: { name: 'AA' } },
@@ -165,7 +156,7 @@ describe('updateMany', () => {
     assert.deepEqual((await things.list()).map(({ name, size }) => [name, size]), [['AA', 7], ['b', 5]])
   }))
 
-  test('with an entity that does not exist changes none, and names it', withThings(async (things) => {
+  test('with an entity that does not exist changes none, and names it', withUnsyncedThings(async (things) => {
     const { id } = await things.create({ name: 'a' })
     const error = await caught(things.updateMany([{ id, data: { size: 2 } }, { id: 4711, data: { size: 2 } }]))
     assert.ok(error instanceof NotFoundError)
@@ -173,7 +164,7 @@ describe('updateMany', () => {
     assert.equal((await things.getById(id))?.size, 1)
   }))
 
-  test('with a patch that the schema rejects changes none, and says which it is', withThings(async (things) => {
+  test('with a patch that the schema rejects changes none, and says which it is', withUnsyncedThings(async (things) => {
     const created = await things.createMany([{ name: 'a' }, { name: 'b' }])
     const error = await caught(things.updateMany([{ id: created[0]!.id, data: { size: 2 } }, { id: created[1]!.id, data: { name: '' } }]))
     assert.deepEqual(error.issues.map(({ path }: { path: unknown }) => path), [[1, 'data', 'name']])
@@ -218,7 +209,7 @@ describe('updateMany', () => {
     await Promise.all([things.close(), other.close()])
   }))
 
-  test('lets entities exchange unique keys, and changes none if two get the same', withThings(async (things) => {
+  test('lets entities exchange unique keys, and changes none if two get the same', withUnsyncedThings(async (things) => {
     const created = await things.createMany([{ name: 'a' }, { name: 'b' }, { name: 'c' }])
     const rename = (...to: string[]) => things.updateMany(to.map((name, at) => ({ id: created[at]!.id, data: { name } })))
     assert.deepEqual(names(await rename('b', 'a')), ['b', 'a'])
@@ -227,7 +218,7 @@ describe('updateMany', () => {
     assert.deepEqual(names(await things.findBy('by_name', 'a')), ['a'])
   }, byName))
 
-  test('refuses what is no array of changes', withThings(async (things) => {
+  test('refuses what is no array of changes', withUnsyncedThings(async (things) => {
     const { id } = await things.create({ name: 'a' })
     for (const odd of [undefined, {}, [5], [null], [{ id }], [{ id, data: 5 }], [{ id, data: [] }], [{ data: {} }], [{ id: NaN, data: {} }]]) {
       assert.equal((await caught(things.updateMany(odd as never))).code, 'INVALID_ARGUMENT')
@@ -238,7 +229,7 @@ describe('updateMany', () => {
 })
 
 describe('deleteMany', () => {
-  test('removes those that exist with what belongs to them, as one batch, and counts them', withThings(async (things, base) => {
+  test('removes those that exist with what belongs to them, as one batch, and counts them', withUnsyncedThings(async (things, base) => {
     const created = await things.createMany(['a', 'b', 'c'].map((name) => ({ name })))
     for (const { id } of created) await mkdir(join(base, 'own', `${id}`), { recursive: true })
     const [a, b, c] = idsOf(created)
@@ -249,7 +240,7 @@ describe('deleteMany', () => {
     assert.deepEqual([a, b, c].map((id) => existsSync(join(base, 'own', `${id}`))), [false, true, false])
   }, { entityPath: (id) => `../own/${id}` }))
 
-  test('refuses what is no array of ids', withThings(async (things) => {
+  test('refuses what is no array of ids', withUnsyncedThings(async (things) => {
     const { id } = await things.create({ name: 'a' })
     for (const odd of [undefined, id, [id, NaN], [id, null], [id, '\ud800']]) {
       assert.equal((await caught(things.deleteMany(odd as never))).code, 'INVALID_ARGUMENT')
@@ -259,7 +250,7 @@ describe('deleteMany', () => {
 })
 
 describe('unawaited batches and single writes', () => {
-  test('of the same entities take effect in the order of their calls', withThings(async (things) => {
+  test('of the same entities take effect in the order of their calls', withUnsyncedThings(async (things) => {
     const [a, b] = idsOf(await things.createMany([{ name: 'a' }, { name: 'b' }]))
     const sizes = (size: number) => [a!, b!].map((id) => ({ id, data: { size } }))
     await Promise.all([

@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { Change, Changes } from '../index.js'
 import { caught, fileInput, runChild, until, warningOf, withDirectory, withProject } from './support/index.js'
-import { Things, thing } from './support/things.js'
+import { Things, thing, withThings } from './support/things.js'
 
 const { NativeChanges } = require('../binding.js')
 
@@ -16,15 +16,8 @@ const alive = async (work: () => Promise<void>) => {
   await work().finally(() => clearInterval(timer))
 }
 
-const withThings = (work: (things: Things, base: string) => Promise<void>) =>
-  withDirectory(async ({ base }) => {
-    const things = new Things({ basePath: base })
-    try {
-      await alive(() => work(things, base))
-    } finally {
-      await things.close()
-    }
-  })
+const withWatchedThings: typeof withThings = (work) =>
+  withThings((things, base) => alive(() => work(things, base)))
 
 function collectGarbage() {
   if (process.versions.bun !== undefined) return (globalThis as any).Bun.gc(true)
@@ -40,7 +33,7 @@ const mostAreCollected = (references: WeakRef<object>[]) =>
 
 const next = async <Id>(changes: Changes<Id>): Promise<Change<Id>> => (await changes.next()).value!
 
-test('each batch is reported once, in order', withThings(async (things) => {
+test('each batch is reported once, in order', withWatchedThings(async (things) => {
   const changes = things.changes()
   const { id } = await things.create({ name: 'a' })
   await things.update(id, { name: 'b' })
@@ -57,14 +50,14 @@ test('each batch is reported once, in order', withThings(async (things) => {
   assert.deepEqual(numbers, [...new Set(numbers)].sort((a, b) => a - b))
 }))
 
-test('a transaction is reported as one batch', withThings(async (things) => {
+test('a transaction is reported as one batch', withWatchedThings(async (things) => {
   const changes = things.changes()
   const ids = await things.transaction(async (tx) => [(await tx.create({ name: 'a' })).id, (await tx.create({ name: 'b' })).id])
   const change = await next(changes)
   assert.deepEqual(change.kind === 'change' && change.created, ids)
 }))
 
-test('an entity that a transaction creates and deletes is in no change', withThings(async (things) => {
+test('an entity that a transaction creates and deletes is in no change', withWatchedThings(async (things) => {
   const changes = things.changes()
   const createAndDelete = async (tx: { create: Things['create'], delete: Things['delete'] }) => tx.delete((await tx.create({ name: 'a' })).id)
   await things.transaction(createAndDelete)
@@ -75,7 +68,7 @@ test('an entity that a transaction creates and deletes is in no change', withThi
   assert.deepEqual(await next(changes), { kind: 'change', sequence: 1, collection: 'things.json', emptied: false, created: [id], updated: [], deleted: [] })
 }))
 
-test('a feed resumes from a sequence number', withThings(async (things) => {
+test('a feed resumes from a sequence number', withWatchedThings(async (things) => {
   const { id } = await things.create({ name: 'a' })
   const from = await things.sequence()
   await things.update(id, { name: 'b' })
@@ -86,7 +79,7 @@ test('a feed resumes from a sequence number', withThings(async (things) => {
   await again.close()
 }))
 
-test('a sequence number from before the oldest journal gives one reset', withThings(async (things) => {
+test('a sequence number from before the oldest journal gives one reset', withWatchedThings(async (things) => {
   for (let round = 0; round < 4; round++) {
     await things.create({ name: 'a' })
     await new Things({ basePath: things.optionsInForce.basePath }).close()
@@ -101,7 +94,7 @@ test('a sequence number from before the oldest journal gives one reset', withThi
   assert.deepEqual(change.kind === 'change' && change.created, [id])
 }))
 
-test('commits of another process are reported', withThings(async (things, base) => {
+test('commits of another process are reported', withWatchedThings(async (things, base) => {
   const { id } = await things.create({ name: 'a', size: 0 })
   const changes = things.changes()
   await things.sequence()
@@ -111,7 +104,7 @@ test('commits of another process are reported', withThings(async (things, base) 
   assert.equal((await child).code, 0)
 }))
 
-test('a feed does not report what another process committed before the call', withThings(async (things, base) => {
+test('a feed does not report what another process committed before the call', withWatchedThings(async (things, base) => {
   const { id } = await things.create({ name: 'a', size: 0 })
   assert.equal((await runChild('transactor.mjs', [base, String(id), '3'])).code, 0)
   const changes = things.changes()
@@ -131,7 +124,7 @@ test('a feed reports the collection of its storage, or the whole database', with
   assert.equal((await next(own)).collection, 'projects.json')
 })))
 
-test('listeners are called until they are removed', withThings(async (things) => {
+test('listeners are called until they are removed', withWatchedThings(async (things) => {
   const heard: Change<number>[] = []
   const listener = (change: Change<number>) => void heard.push(change)
   assert.equal(things.on('change', listener), things)
@@ -145,7 +138,7 @@ test('listeners are called until they are removed', withThings(async (things) =>
   assert.equal(heard.length, 1)
 }))
 
-test('removing a listener that was never added changes nothing', withThings(async (things) => {
+test('removing a listener that was never added changes nothing', withWatchedThings(async (things) => {
   const heard: Change<number>[] = []
   assert.equal(things.off('change', () => {}), things)
   things.on('change', (change) => void heard.push(change))
@@ -155,7 +148,7 @@ test('removing a listener that was never added changes nothing', withThings(asyn
   await until('the change', () => heard.length === 1)
 }))
 
-test('a feed whose signal takes no listener fails and leaves nothing open', withThings(async (things) => {
+test('a feed whose signal takes no listener fails and leaves nothing open', withWatchedThings(async (things) => {
   const { open } = NativeChanges.prototype
   let opened = 0
   NativeChanges.prototype.open = function (...args: unknown[]) {
@@ -173,7 +166,7 @@ test('a feed whose signal takes no listener fails and leaves nothing open', with
   }
 }))
 
-test('a listener added just after the last one was removed hears each change once', withThings(async (things) => {
+test('a listener added just after the last one was removed hears each change once', withWatchedThings(async (things) => {
   const heard: [string, Change<number>][] = []
   const listeners = ['first', 'second', 'third'].map((name) => (change: Change<number>) => void heard.push([name, change]))
   const { close } = NativeChanges.prototype
@@ -201,7 +194,7 @@ test('a listener added just after the last one was removed hears each change onc
   }
 }))
 
-test('a listener that throws is reported, and the other listeners are called', withThings(async (things) => {
+test('a listener that throws is reported, and the other listeners are called', withWatchedThings(async (things) => {
   let heard = 0
   things.on('change', () => {
     throw new Error('mine')
@@ -215,7 +208,7 @@ test('a listener that throws is reported, and the other listeners are called', w
   await until('the change', () => heard === 1)
 }))
 
-test('a listener that rejects is reported and does not end the process', withThings(async (things) => {
+test('a listener that rejects is reported and does not end the process', withWatchedThings(async (things) => {
   const reason = new Error('rejected on purpose')
   const unhandled: unknown[] = []
   const note = (error: unknown) => void unhandled.push(error)
@@ -232,14 +225,14 @@ test('a listener that rejects is reported and does not end the process', withThi
   assert.deepEqual([heard, unhandled], [1, []])
 }))
 
-test('a listener that throws a value without a string form is reported', withThings(async (things) => {
+test('a listener that throws a value without a string form is reported', withWatchedThings(async (things) => {
   const odd = { toString() { throw new Error('no') } }
   things.on('change', () => { throw odd })
   const warning = await warningOf('LISTENER_FAILED', () => things.create({ name: 'a' }))
   assert.match(warning.message, /something that cannot be shown/)
 }))
 
-test('a listener that modifies its event does not affect the other listeners', withThings(async (things) => {
+test('a listener that modifies its event does not affect the other listeners', withWatchedThings(async (things) => {
   const told: Change<number>[] = []
   const spoil = (change: any) => {
     for (const ids of [change.created, change.updated, change.deleted]) ids?.splice(0, ids.length, 'spoilt')
@@ -274,7 +267,7 @@ test('a listener that could not be added is not told of changes', withDirectory(
   await things.close()
 }))
 
-test('an edit by hand gives a reset of its collection', withThings(async (things, base) => {
+test('an edit by hand gives a reset of its collection', withWatchedThings(async (things, base) => {
   await things.create({ name: 'a' })
   await new Things({ basePath: base }).close()
   await things.close()
@@ -287,7 +280,7 @@ test('an edit by hand gives a reset of its collection', withThings(async (things
   await again.close()
 }))
 
-test('a feed has what happens from its call on, even if its own opening must adopt an edit first', withThings(async (things, base) => {
+test('a feed has what happens from its call on, even if its own opening must adopt an edit first', withWatchedThings(async (things, base) => {
   await things.create({ name: 'a' })
   await things.close()
   await writeFile(join(base, 'data', 'things.json'), JSON.stringify({ 7: thing(7) }))
@@ -297,7 +290,7 @@ test('a feed has what happens from its call on, even if its own opening must ado
   assert.deepEqual([(await next(changes)).kind, (await next(changes)).kind], ['reset', 'change'])
 }))
 
-test('a feed begins with an edit that nothing has read yet', withThings(async (things, base) => {
+test('a feed begins with an edit that nothing has read yet', withWatchedThings(async (things, base) => {
   await things.create({ name: 'a' })
   await things.close()
   await writeFile(join(base, 'data', 'things.json'), JSON.stringify({ 7: thing(7) }))
@@ -350,21 +343,21 @@ describe('a database that cannot be opened', () => {
   }))
 })
 
-test('the sequence number covers the commits of other processes', withThings(async (things, base) => {
+test('the sequence number covers the commits of other processes', withWatchedThings(async (things, base) => {
   const { id } = await things.create({ name: 'a', size: 0 })
   const before = await things.sequence()
   await runChild('transactor.mjs', [base, String(id), '3'])
   assert.ok((await things.sequence()) >= before + 3)
 }))
 
-test('closing a storage ends its feeds', withThings(async (things) => {
+test('closing a storage ends its feeds', withWatchedThings(async (things) => {
   const changes = things.changes()
   const waiting = changes.next()
   await things.close()
   assert.deepEqual(await waiting, { value: undefined, done: true })
 }))
 
-test('breaking out of a loop ends its feed, even if changes are waiting', withThings(async (things) => {
+test('breaking out of a loop ends its feed, even if changes are waiting', withWatchedThings(async (things) => {
   const changes = things.changes()
   await things.create({ name: 'a' })
   await things.create({ name: 'b' })
@@ -372,14 +365,14 @@ test('breaking out of a loop ends its feed, even if changes are waiting', withTh
   assert.deepEqual(await changes.next(), { value: undefined, done: true })
 }))
 
-test('disposing of a feed ends it', withThings(async (things) => {
+test('disposing of a feed ends it', withWatchedThings(async (things) => {
   const changes = things.changes()
   await things.create({ name: 'a' })
   await (changes as any)[Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]()
   assert.deepEqual(await changes.next(), { value: undefined, done: true })
 }))
 
-test('a feed that is dropped is garbage-collected together with its storage', withThings(async (things, base) => {
+test('a feed that is dropped is garbage-collected together with its storage', withWatchedThings(async (things, base) => {
   await things.create({ name: 'a' })
   const dropped = async () => {
     const storage = new Things({ basePath: base })
@@ -395,7 +388,7 @@ test('a feed that is dropped is garbage-collected together with its storage', wi
   })
 }))
 
-test('a pending next() gets its change even if nothing else refers to the feed', withThings(async (things) => {
+test('a pending next() gets its change even if nothing else refers to the feed', withWatchedThings(async (things) => {
   const answers = Array.from({ length: 20 }, () => things.changes().next())
   await things.list()
   for (let n = 0; n < 20; n++) {
@@ -406,7 +399,7 @@ test('a pending next() gets its change even if nothing else refers to the feed',
   for (const { value } of await Promise.all(answers)) assert.deepEqual((value as any).created, [id])
 }))
 
-test('overlapping calls of next() get the changes in the order of the calls', withThings(async (things) => {
+test('overlapping calls of next() get the changes in the order of the calls', withWatchedThings(async (things) => {
   const changes = things.changes()
   const answers = [next(changes), next(changes)]
   const ids = [(await things.create({ name: 'a' })).id, (await things.create({ name: 'b' })).id]
@@ -424,7 +417,7 @@ test('a feed that has ended is held neither by its storage nor by the parent of 
   await mostAreCollected(await Promise.all(Array.from({ length: 20 }, ended)))
 }))
 
-test('a feed whose error nobody takes does not hold what aborted it', withThings(async (things) => {
+test('a feed whose error nobody takes does not hold what aborted it', withWatchedThings(async (things) => {
   class Connection {
     controller = new AbortController()
     changes = things.changes({ signal: this.controller.signal })
@@ -446,7 +439,7 @@ test('listening does not keep the process alive', withDirectory(async ({ base })
   assert.deepEqual([code, lines], [0, ['listening']])
 }))
 
-test('a slow consumer gets one reset instead of a growing buffer', withThings(async (things) => {
+test('a slow consumer gets one reset instead of a growing buffer', withWatchedThings(async (things) => {
   const changes = things.changes()
   await things.sequence()
   for (let round = 0; round < 11; round++) {
@@ -459,7 +452,7 @@ test('a slow consumer gets one reset instead of a growing buffer', withThings(as
   if (told.sequence < rest) assert.equal((await next(changes)).kind, 'change')
 }))
 
-test('invalid arguments are refused', withThings(async (things) => {
+test('invalid arguments are refused', withWatchedThings(async (things) => {
   for (const options of [1, [], { from: -1 }, { from: 1.5 }, { from: 2 ** 53 }, { from: '1' }, { scope: 'all' }, { signal: {} }]) {
     assert.throws(() => things.changes(options as never), { code: 'INVALID_ARGUMENT' }, JSON.stringify(options))
   }
@@ -467,7 +460,7 @@ test('invalid arguments are refused', withThings(async (things) => {
   assert.throws(() => things.on('change', 1 as never), { code: 'INVALID_ARGUMENT' })
 }))
 
-test('the journal records which entities a batch replaced', withThings(async (things, base) => {
+test('the journal records which entities a batch replaced', withWatchedThings(async (things, base) => {
   const { id } = await things.create({ name: 'a' })
   await things.update(id, { name: 'b' })
   const journal = await readFile(join(base, 'data', '.storage', 'journal-000000000001.jsonl'), 'utf8')
@@ -476,7 +469,7 @@ test('the journal records which entities a batch replaced', withThings(async (th
   assert.deepEqual(updated.replaced, [String(id)])
 }))
 
-test('an aborted feed rejects its pending next() with ABORTED and then ends', withThings(async (things) => {
+test('an aborted feed rejects its pending next() with ABORTED and then ends', withWatchedThings(async (things) => {
   const controller = new AbortController()
   const changes = things.changes({ signal: controller.signal })
   const waiting = caught(changes.next())

@@ -1,17 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { caught, fileInput, openFiles, withDirectory, withProject } from './support/index.js'
-import { Things } from './support/things.js'
+import { caught, fileInput, openFiles, withProject } from './support/index.js'
+import { Things, withThings } from './support/things.js'
 
-const withThings = (count: number, work: (things: Things, base: string) => Promise<void>) =>
-  withDirectory(async ({ base }) => {
-    const things = new Things({ basePath: base })
-    try {
-      await Promise.all(Array.from({ length: count }, (_, size) => things.create({ name: `thing ${size}`, size })))
-      await work(things, base)
-    } finally {
-      await things.close()
-    }
+const withSomeThings = (count: number, work: (things: Things, base: string) => Promise<void>) =>
+  withThings(async (things, base) => {
+    await Promise.all(Array.from({ length: count }, (_, size) => things.create({ name: `thing ${size}`, size })))
+    await work(things, base)
   })
 
 /** Brings the JSON files of a database up to date, as an instance that used it does when it is closed. */
@@ -27,24 +22,24 @@ async function collected<T>(source: AsyncIterable<T>): Promise<T[]> {
   return all
 }
 
-test('an iteration yields every entity once, in ascending order of id', withThings(25, async (things) => {
+test('an iteration yields every entity once, in ascending order of id', withSomeThings(25, async (things) => {
   const all = await things.list()
   for (const batchSize of [1, 7, 25, 100]) {
     assert.deepEqual(await collected(things.iterate({ batchSize })), all)
   }
 }))
 
-test('an iteration of an empty storage yields nothing', withThings(0, async (things) => {
+test('an iteration of an empty storage yields nothing', withSomeThings(0, async (things) => {
   assert.deepEqual(await collected(things.iterate()), [])
 }))
 
-test('an iteration starts after the given id and skips entities that its condition excludes', withThings(10, async (things) => {
+test('an iteration starts after the given id and skips entities that its condition excludes', withSomeThings(10, async (things) => {
   const all = await things.list()
   const found = await collected(things.iterate({ batchSize: 2, after: all[3]!.id, where: { size: { $ne: 5 } } }))
   assert.deepEqual(found, all.slice(4).filter(({ size }) => size !== 5))
 }))
 
-test('an iteration does not see writes made after it began', withThings(10, async (things) => {
+test('an iteration does not see writes made after it began', withSomeThings(10, async (things) => {
   const before = await things.list()
   const seen = []
   for await (const thing of things.iterate({ batchSize: 1 })) {
@@ -56,7 +51,7 @@ test('an iteration does not see writes made after it began', withThings(10, asyn
   assert.deepEqual(seen, before)
 }))
 
-test('breaking out of an iteration closes the file that only it still needed', withThings(10, async (things, base) => {
+test('breaking out of an iteration closes the file that only it still needed', withSomeThings(10, async (things, base) => {
   const replaced = async () => (await openFiles(base))?.filter((path) => path.endsWith(' (deleted)'))
   await checkpoint(base)
   const iteration = things.iterate({ batchSize: 1 })
@@ -70,7 +65,7 @@ test('breaking out of an iteration closes the file that only it still needed', w
   assert.deepEqual(await iteration.next(), { value: undefined, done: true })
 }))
 
-test('an iteration keeps its snapshot across checkpoints', withThings(50, async (things, base) => {
+test('an iteration keeps its snapshot across checkpoints', withSomeThings(50, async (things, base) => {
   const before = await things.list()
   const seen = []
   for await (const thing of things.iterate({ batchSize: 5 })) {
@@ -88,7 +83,7 @@ test('an iteration of files yields their contents', withProject(async (storage, 
   assert.deepEqual(await collected(files.iterate({ batchSize: 2 })), await files.list())
 }))
 
-test('invalid iteration options are rejected', withThings(0, async (things) => {
+test('invalid iteration options are rejected', withSomeThings(0, async (things) => {
   for (const options of [1, [], { batchSize: 0 }, { batchSize: 1.5 }, { batchSize: '1' }, { after: {} }, { where: 1 }, { signal: 1 }]) {
     assert.equal((await caught((async () => collected(things.iterate(options as never)))())).code, 'INVALID_ARGUMENT', JSON.stringify(options))
   }

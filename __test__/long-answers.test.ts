@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { ProjectFile, ProjectFileStorage, ProjectStorageV2 } from '../index.js'
 import { fileInput, projectRecord, withDirectory, withProject } from './support/index.js'
-import { Things, type Thing } from './support/things.js'
+import { Things, type Thing, withThings } from './support/things.js'
 import { turnsOfPieces } from './support/turns.js'
 
 const COUNT = 1500
@@ -104,21 +104,19 @@ describe("long answers of a caller's storage arrive in pieces", () => {
   const all = () => Array.from({ length: COUNT }, (_, n) => thing(n + 1))
   const map = () => Object.fromEntries(all().map((thing) => [thing.id, thing]))
 
-  const withThings = (work: (things: Things) => Promise<void>) =>
-    withDirectory(async ({ base }) => {
-      const things = new Things({ basePath: base, indexes: [{ name: 'size', type: 'hash', fields: ['size'] }] })
+  const withManyThings = (work: (things: Things) => Promise<void>) =>
+    withThings(async (things) => {
       await things.writeAll(map())
       await work(things)
-      await things.close()
-    })
+    }, { indexes: [{ name: 'size', type: 'hash', fields: ['size'] }] })
 
-  test('a query', withThings(async (things) => assert.deepEqual(await inPieces(() => things.query()), all())))
+  test('a query', withManyThings(async (things) => assert.deepEqual(await inPieces(() => things.query()), all())))
 
-  test('an index lookup', withThings(async (things) => {
+  test('an index lookup', withManyThings(async (things) => {
     assert.deepEqual(await inPieces(() => things.findBy('size', 1), COUNT / 2), all().filter(({ size }) => size === 1))
   }))
 
-  test('a map, however often it was read before', withThings(async (things) => {
+  test('a map, however often it was read before', withManyThings(async (things) => {
     for (let round = 0; round < 5; round++) assert.deepEqual(await inPieces(() => things.readAll()), map())
   }))
 

@@ -1,26 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { IndexConfig } from '../index.js'
 import { caught, fileInput, withDirectory, withProject } from './support/index.js'
-import { Things } from './support/things.js'
+import { Things, withThings } from './support/things.js'
 
-const withThings = (work: (things: Things) => Promise<void>) =>
-  withDirectory(async ({ base }) => {
-    const indexes = [
-      { name: 'by_size', type: 'btree' as const, fields: ['size'] },
-      { name: 'by_name', type: 'hash' as const, fields: ['name'] },
-    ]
-    const things = new Things({ basePath: base, indexes })
-    try {
-      await work(things)
-    } finally {
-      await things.close()
-    }
-  })
+const indexes: IndexConfig[] = [
+  { name: 'by_size', type: 'btree', fields: ['size'] },
+  { name: 'by_name', type: 'hash', fields: ['name'] },
+]
+const withIndexedThings: typeof withThings = (work) => withThings(work, { indexes })
 
 const fill = (things: Things, count: number) =>
   Promise.all(Array.from({ length: count }, (_, at) => things.create({ name: `thing ${at}`, size: at })))
 
-test('a query filters, sorts and pages', withThings(async (things) => {
+test('a query filters, sorts and pages', withIndexedThings(async (things) => {
   await fill(things, 20)
   const found = await things.query({
     where: { size: { $gte: 5, $lt: 15 }, name: { $not: { $regex: /thing 1[0-2]/ } } },
@@ -31,19 +24,19 @@ test('a query filters, sorts and pages', withThings(async (things) => {
   assert.deepEqual(found.map(({ size }) => size), [13, 9, 8])
 }))
 
-test('a query sorts by each path in its own direction', withThings(async (things) => {
+test('a query sorts by each path in its own direction', withIndexedThings(async (things) => {
   for (const [name, size] of [['b', 1], ['a', 1], ['a', 2]] as const) await things.create({ name, size })
   const sorted = async (orderBy: Record<string, 'asc' | 'desc'>) => (await things.query({ orderBy })).map(({ name, size }) => `${name}${size}`)
   assert.deepEqual(await sorted({ name: 'asc', size: 'desc' }), ['a2', 'a1', 'b1'])
   assert.deepEqual(await sorted({ name: 'desc', size: 'asc' }), ['b1', 'a1', 'a2'])
 }))
 
-test('a query without conditions returns everything in ascending order of id', withThings(async (things) => {
+test('a query without conditions returns everything in ascending order of id', withIndexedThings(async (things) => {
   await fill(things, 5)
   assert.deepEqual(await things.query(), await things.list())
 }))
 
-test('a Date in a query compares with stored times', withThings(async (things) => {
+test('a Date in a query compares with stored times', withIndexedThings(async (things) => {
   const before = new Date(Date.now() - 1)
   await fill(things, 2)
   assert.equal((await things.query({ where: { created: { $gt: before } } })).length, 2)
@@ -61,7 +54,7 @@ test('a count without a condition is that of all entities, whoever wrote them', 
   assert.equal((await caught(things.count())).code, 'CLOSED')
 }))
 
-test('a count with a condition is that of the entities that a query finds', withThings(async (things) => {
+test('a count with a condition is that of the entities that a query finds', withIndexedThings(async (things) => {
   await fill(things, 700)
   for (const where of [{ size: 5 }, { size: { $gte: 600 } }, { name: /7$/ }, { $or: [{ name: 'thing 3' }, { size: { $lt: 3 } }] }, { size: { $lt: 500, $gt: 10 }, name: { $regex: '1' } }, { size: -1 }]) {
     assert.equal(await things.count({ where }), (await things.query({ where })).length, JSON.stringify(where))
@@ -78,7 +71,7 @@ test('a count of files looks at all versions, and at contents if its condition d
   assert.deepEqual([...counts, await storage.count({ where: { name: project.name } })], [3, 2, 2, 1])
 }))
 
-test('a count takes a condition and a signal alone', withThings(async (things) => {
+test('a count takes a condition and a signal alone', withIndexedThings(async (things) => {
   for (const [odd, message] of [[{ limit: 1 }, /^limit: a count has only where/], [5, /^a count is \{ where \}, got 5/], [{ where: { size: { $gt: [] } } }, /^where\.size\.\$gt: /]] as const) {
     const error = await caught(things.count(odd as never))
     assert.equal(error.code, 'INVALID_ARGUMENT')
@@ -89,13 +82,13 @@ test('a count takes a condition and a signal alone', withThings(async (things) =
   }
 }))
 
-test('a selection returns the id and the selected fields', withThings(async (things) => {
+test('a selection returns the id and the selected fields', withIndexedThings(async (things) => {
   const { id } = await things.create({ name: 'a' })
   const [found] = await things.query({ select: ['name'] })
   assert.deepEqual(found, { id, name: 'a' })
 }))
 
-test('explain names the index that a query uses', withThings(async (things) => {
+test('explain names the index that a query uses', withIndexedThings(async (things) => {
   await fill(things, 50)
   const ranged = await things.explain({ where: { size: { $gt: 45 } }, orderBy: 'size' })
   assert.deepEqual([ranged.kind, ranged.index, ranged.sort, ranged.scanned, ranged.returned], ['range', 'by_size', 'index', 4, 4])
@@ -117,7 +110,7 @@ test('queries of files can match their fields and their content', withProject(as
   assert.deepEqual(found.map(({ path, content }) => [path, content]), [['src/a.ts', 'needle 1']])
 }))
 
-test('a query is copied when it is called', withThings(async (things) => {
+test('a query is copied when it is called', withIndexedThings(async (things) => {
   await fill(things, 3)
   const where = { size: 1 }
   const answer = things.query({ where })
@@ -125,7 +118,7 @@ test('a query is copied when it is called', withThings(async (things) => {
   assert.deepEqual((await answer).map(({ size }) => size), [1])
 }))
 
-test('an invalid query is rejected with an error that names the invalid part', withThings(async (things) => {
+test('an invalid query is rejected with an error that names the invalid part', withIndexedThings(async (things) => {
   const cyclic: Record<string, unknown> = {}
   cyclic['$not'] = cyclic
   const endless: unknown[] = []
@@ -166,12 +159,12 @@ test('an invalid query is rejected with an error that names the invalid part', w
   assert.equal((await caught(things.query({ where: new Proxy({}, { ownKeys() { throw new Error('mine') } }) } as never))).message, 'mine')
 }))
 
-test('a pattern prone to endless backtracking is answered at once', withThings(async (things) => {
+test('a pattern prone to endless backtracking is answered at once', withIndexedThings(async (things) => {
   await things.create({ name: `${'a'.repeat(50_000)}!` })
   assert.deepEqual(await things.query({ where: { name: /^(a+)+$/ } }), [])
 }))
 
-test('a query of a closed storage fails with CLOSED', withThings(async (things) => {
+test('a query of a closed storage fails with CLOSED', withIndexedThings(async (things) => {
   await things.close()
   assert.equal((await caught(things.query())).code, 'CLOSED')
   assert.throws(() => things.iterate(), { code: 'CLOSED' })

@@ -4,18 +4,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { CallOptions } from '../index.js'
 import { caught, fileInput, projectInput, runChild, until, withDirectory, withProject } from './support/index.js'
-import { Things, thingSchema } from './support/things.js'
+import { Things, thingSchema, withThings } from './support/things.js'
 import { ProjectStorageV2 } from '../index.js'
-
-const withThings = (work: (things: Things, base: string) => Promise<void>, options = {}) =>
-  withDirectory(async ({ base }) => {
-    const things = new Things({ basePath: base, ...options })
-    try {
-      await work(things, base)
-    } finally {
-      await things.close()
-    }
-  })
 
 test('a transaction sees its own writes, and others see them only after it commits', withThings(async (things) => {
   const result = await things.transaction(async (tx) => {

@@ -2,20 +2,11 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { z } from 'zod'
 import { caught, fileInput, until, withDirectory, withProject } from './support/index.js'
-import { Things, thing, thingSchema } from './support/things.js'
-import type { ThingOptions } from './support/things.js'
+import { Things, thing, thingSchema, withThings } from './support/things.js'
 
 const { NativeCollection } = require('../binding.js')
 
-const withThings = (work: (things: Things) => Promise<void>, options: Partial<ThingOptions> = {}) =>
-  withDirectory(async ({ base }) => {
-    const things = new Things({ basePath: base, durability: 'os', ...options })
-    try {
-      await work(things)
-    } finally {
-      await things.close()
-    }
-  })
+const withUnsyncedThings: typeof withThings = (work, options) => withThings(work, { durability: 'os', ...options })
 
 /** A schema that holds some values until its gate is opened; every other value passes at once. */
 function gated(isHeld: (value: { name?: string }) => boolean, schema = thingSchema) {
@@ -123,7 +114,7 @@ describe('unawaited writes take effect in the order of their calls', () => {
     ['is aborted', (things: Things, signal: AbortSignal) => things.update('a' as never, {}, { signal })],
   ] as const) {
     const creating = gated(({ name }) => name === 'first', named)
-    test(`an update after the creation of its entity, with a write in between that ${what}`, withThings(async (things) => {
+    test(`an update after the creation of its entity, with a write in between that ${what}`, withUnsyncedThings(async (things) => {
       await things.list()
       const controller = new AbortController()
       const created = things.create({ id: 'a', name: 'first' } as never)
@@ -139,7 +130,7 @@ describe('unawaited writes take effect in the order of their calls', () => {
   }
 
   for (const cacheEnabled of [true, false]) {
-    test(`updates of one entity, cache ${cacheEnabled ? 'on' : 'off'}`, withThings(async (things) => {
+    test(`updates of one entity, cache ${cacheEnabled ? 'on' : 'off'}`, withUnsyncedThings(async (things) => {
       const { id } = await things.create({ name: 'x'.repeat(100_000) })
       for (let round = 0; round < 20; round += 1) {
         things.clearCache()
@@ -149,7 +140,7 @@ describe('unawaited writes take effect in the order of their calls', () => {
       }
     }, { cacheEnabled }))
 
-    test(`whole maps and the writes after them, cache ${cacheEnabled ? 'on' : 'off'}`, withThings(async (things) => {
+    test(`whole maps and the writes after them, cache ${cacheEnabled ? 'on' : 'off'}`, withUnsyncedThings(async (things) => {
       for (let round = 0; round < 20; round += 1) {
         things.clearCache()
         await Promise.all([1, 2, 3].map((size) => things.writeAll({ 1: thing(1, { size }) })))
@@ -164,7 +155,7 @@ describe('unawaited writes take effect in the order of their calls', () => {
     }, { cacheEnabled }))
   }
 
-  test('an entity created after deleteAll remains', withThings(async (things) => {
+  test('an entity created after deleteAll remains', withUnsyncedThings(async (things) => {
     for (let round = 0; round < 20; round += 1) {
       for (let n = 0; n < 3; n += 1) await things.create({ name: `thing ${n}` })
       const [, created] = await Promise.all([things.deleteAll(), things.create({ name: 'new' })])
@@ -172,13 +163,13 @@ describe('unawaited writes take effect in the order of their calls', () => {
     }
   }))
 
-  test('an entity created before deleteAll is deleted', withThings(async (things) => {
+  test('an entity created before deleteAll is deleted', withUnsyncedThings(async (things) => {
     await things.create({ name: 'old' })
     await Promise.all([things.create({ name: 'new' }), things.deleteAll()])
     assert.deepEqual(await things.list(), [])
   }))
 
-  test('an update and the deletion after it', withThings(async (things) => {
+  test('an update and the deletion after it', withUnsyncedThings(async (things) => {
     const { id } = await things.create({ name: 'x' })
     const [updated, deleted, late] = await Promise.all([things.update(id, { size: 7 }), things.delete(id), things.update(id, { size: 8 })])
     assert.deepEqual([updated?.size, deleted, late], [7, true, null])
@@ -186,7 +177,7 @@ describe('unawaited writes take effect in the order of their calls', () => {
   }))
 
   const slow = gated(({ name }) => name === 'slow')
-  test('a write waits for an earlier one whose schema has not answered yet', withThings(async (things) => {
+  test('a write waits for an earlier one whose schema has not answered yet', withUnsyncedThings(async (things) => {
     let done = 0
     const count = () => (done += 1)
     const first = things.create({ name: 'slow' }).finally(count)
@@ -199,7 +190,7 @@ describe('unawaited writes take effect in the order of their calls', () => {
     assert.deepEqual(await things.list(), [])
   }, { schema: slow.schema }))
 
-  test('a failed write does not block those behind it', withThings(async (things) => {
+  test('a failed write does not block those behind it', withUnsyncedThings(async (things) => {
     const failing = caught(things.create({ name: '' }))
     const { id } = await things.create({ name: 'b' })
     assert.equal((await failing).name, 'ZodError')
@@ -207,7 +198,7 @@ describe('unawaited writes take effect in the order of their calls', () => {
   }))
 })
 
-test('a write begins before the earlier ones are answered', withThings(async (things) => {
+test('a write begins before the earlier ones are answered', withUnsyncedThings(async (things) => {
   await things.list()
   const { insert } = NativeCollection.prototype
   const seen: string[] = []
@@ -223,7 +214,7 @@ test('a write begins before the earlier ones are answered', withThings(async (th
   assert.deepEqual(seen, ['begun', 'begun', 'begun', 'answered', 'answered', 'answered'])
 }))
 
-test('a write waits for an earlier one even if lockTimeout is huge', withThings(async (things) => {
+test('a write waits for an earlier one even if lockTimeout is huge', withUnsyncedThings(async (things) => {
   const first = things.create({ name: 'first' })
   await Promise.all([things.deleteAll(), first])
   assert.deepEqual(await things.list(), [])
@@ -242,7 +233,7 @@ test('a write waits for an earlier one even if lockTimeout is huge', withThings(
 }))
 
 const never = gated(({ name }) => name === 'never')
-test('a schema that never answers blocks the writes behind it for at most lockTimeout', withThings(async (things) => {
+test('a schema that never answers blocks the writes behind it for at most lockTimeout', withUnsyncedThings(async (things) => {
   const hanging = things.create({ name: 'never' })
   const { id } = await things.create({ name: 'b' })
   assert.equal((await things.update(id, { size: 2 }))?.size, 2)
@@ -251,7 +242,7 @@ test('a schema that never answers blocks the writes behind it for at most lockTi
 }, { lockTimeout: 50, schema: never.schema }))
 
 const stuck = gated(({ name }) => name === 'stuck')
-test('schemas that never answer block the writes behind them each time', withThings(async (things) => {
+test('schemas that never answer block the writes behind them each time', withUnsyncedThings(async (things) => {
   const { id } = await things.create({ name: 'a' })
   const passing = () => Promise.all([things.create({ name: 'b' }), things.create({ name: 'c' })])
   await passing()
@@ -267,7 +258,7 @@ test('schemas that never answer block the writes behind them each time', withThi
 describe('a signal', () => {
   for (const [when, passed] of [['at once', 0], ['when it only waits for its turn', 5]] as const) {
     const held = gated(({ name }) => name === 'held')
-    test(`aborts a write that waits for its turn, ${when}, without blocking those behind it`, withThings(async (things) => {
+    test(`aborts a write that waits for its turn, ${when}, without blocking those behind it`, withUnsyncedThings(async (things) => {
       const controller = new AbortController()
       const first = things.create({ name: 'held' })
       const second = caught(things.create({ name: 'given up' }, { signal: controller.signal }))
@@ -289,7 +280,7 @@ describe('a signal', () => {
     'a whole map': (things, _, options) => things.writeAll({}, options),
   })) {
     const delaying = gated(({ name }) => name === 'held')
-    test(`aborts ${what} that waits for an earlier write of the same entity`, withThings(async (things) => {
+    test(`aborts ${what} that waits for an earlier write of the same entity`, withUnsyncedThings(async (things) => {
       const { id } = await things.create({ name: 'a' })
       const first = things.update(id, { name: 'held' })
       const controller = new AbortController()

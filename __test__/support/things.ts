@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { BaseStorage } from '../../index.js'
 import type { CallOptions, IndexConfig, StandardSchemaV1, StorageOptions } from '../../index.js'
+import { withDirectory } from './index.js'
 
 export interface Thing {
   id: number
@@ -74,3 +75,14 @@ export class Things extends BaseStorage<Thing, Record<string, Thing>, Omit<Thing
 export const thing = (id: number, fields: Partial<Thing> = {}): Thing => ({
   id, name: `thing ${id}`, size: id, created: 5, updated: 5, ...fields,
 })
+
+/** Makes the body of a test that has a storage of things. */
+export const withThings = (work: (things: Things, base: string) => Promise<void>, options: Partial<ThingOptions> = {}) =>
+  withDirectory(async ({ base }) => {
+    const things = new Things({ basePath: base, ...options })
+    try {
+      await work(things, base)
+    } finally {
+      await things.close()
+    }
+  })
