@@ -59,6 +59,17 @@ const withOld = (work: Parameters<typeof withManagers>[0]) => withManagers(async
   await work(context)
 })
 
+type Manage = Parameters<Parameters<typeof withManagers>[0]>[0]['manage']
+
+/** Migrates, and returns those of the logged lines that the test wants. */
+async function migrated(manage: Manage, wanted = (_line: string, _level: string) => true) {
+  const lines: string[] = []
+  const manager = manage({ logger: (line, level) => { if (wanted(line, level)) lines.push(line) } })
+  manager.register(addIndexesMigration)
+  await manager.migrate()
+  return lines
+}
+
 describe('addIndexesMigration', () => {
   test('is version 1.0.0 and cannot be changed', () => {
     assert.equal(addIndexesMigration.version, '1.0.0')
@@ -66,10 +77,7 @@ describe('addIndexesMigration', () => {
   })
 
   test('counts the records of old data and stores the indexes', withOld(async ({ base, manage }) => {
-    const lines: string[] = []
-    const manager = manage({ logger: (line) => lines.push(line) })
-    manager.register(addIndexesMigration)
-    await manager.migrate()
+    const lines = await migrated(manage)
     assert.ok(lines.includes('indexed 3 projects and 23 files'), lines.join('\n'))
     assert.ok(lines.includes('1.0.0: 100 %'), lines.join('\n'))
     // Those of the projects, and those of each project's files.
@@ -119,9 +127,7 @@ describe('addIndexesMigration', () => {
   }))
 
   test('lets queries give the same answers when the stored indexes are damaged or missing', withOld(async ({ base, manage }) => {
-    const manager = manage()
-    manager.register(addIndexesMigration)
-    await manager.migrate()
+    await migrated(manage)
     const names = await indexFiles(base)
     for (const name of names) await writeFile(join(dataPath(base), '.storage', name), 'rubbish')
     await assertAnswers(base)
@@ -136,10 +142,7 @@ describe('addIndexesMigration', () => {
     const files = await readJson(filesPath(base, UMLAUT))
     files[98] = { id: 98, marker: 'and-of-me' }
     await writeFile(filesPath(base, UMLAUT), JSON.stringify(files))
-    const lines: string[] = []
-    const manager = manage({ logger: (line, level) => { if (level === 'warn') lines.push(line) } })
-    manager.register(addIndexesMigration)
-    await manager.migrate()
+    const lines = await migrated(manage, (_, level) => level === 'warn')
     assert.deepEqual(lines, ['set aside 2 records that broke a rule, in full, beside their files: *.corrupt-<time>'])
     assert.ok((await setAside(projectsPath(base), 'corrupt'))[0]!.includes('keep-every-byte-of-me'))
     assert.ok((await setAside(filesPath(base, UMLAUT), 'corrupt'))[0]!.includes('and-of-me'))
@@ -151,38 +154,26 @@ describe('addIndexesMigration', () => {
     delete map[EMPTY]
     delete map[UMLAUT]
     await writeFile(projectsPath(base), JSON.stringify(map))
-    const lines: string[] = []
-    const manager = manage({ logger: (line) => lines.push(line) })
-    manager.register(addIndexesMigration)
-    await manager.migrate()
+    const lines = await migrated(manage)
     assert.ok(lines.includes('indexed 1 project and 23 files'), lines.join('\n'))
     assert.ok(await readFile(filesPath(base, UMLAUT)))
   }))
 
   test('indexes nothing in an empty directory', withManagers(async ({ manage }) => {
-    const lines: string[] = []
-    const manager = manage({ logger: (line) => lines.push(line) })
-    manager.register(addIndexesMigration)
-    await manager.migrate()
+    const lines = await migrated(manage)
     assert.ok(lines.includes('indexed 0 projects and 0 files'), lines.join('\n'))
   }))
 
   test('skips whatever is not the directory of a project', withOld(async ({ base, manage }) => {
     const names = ['.DS_Store', '05', 'drafts']
     for (const name of names) await write(join(dataPath(base), 'project_data', name, 'files.json'), 'no JSON')
-    const lines: string[] = []
-    const manager = manage({ logger: (line) => lines.push(line) })
-    manager.register(addIndexesMigration)
-    await manager.migrate()
+    const lines = await migrated(manage)
     assert.ok(lines.includes('indexed 3 projects and 23 files'), lines.join('\n'))
     for (const name of names) assert.deepEqual(await readdir(join(dataPath(base), 'project_data', name)), ['files.json'])
   }))
 
   test('reports each collection that it has checked, and warns of nothing if all records are sound', withOld(async ({ manage }) => {
-    const lines: string[] = []
-    const manager = manage({ logger: (line, level) => { if (level === 'warn' || line.includes('%')) lines.push(line) } })
-    manager.register(addIndexesMigration)
-    await manager.migrate()
+    const lines = await migrated(manage, (line, level) => level === 'warn' || line.includes('%'))
     assert.deepEqual(lines, ['1.0.0: 25 %', '1.0.0: 50 %', '1.0.0: 75 %', '1.0.0: 100 %'])
   }))
 

@@ -47,6 +47,20 @@ const counted = (version, ms) => ({
   },
 })
 
+/** Returns a migration that waits, with its work done, until it is told to continue. */
+const held = (end = () => {}) => ({
+  version: '1.0.0',
+  description: 'waits',
+  async up({ basePath }) {
+    const storage = new ProjectStorageV2({ basePath })
+    await storage.create({ name: 'made by the migration', path: '/new' })
+    say({ waiting: process.pid })
+    await new Promise((resolve) => process.stdin.once('data', resolve))
+    end()
+    await storage.close()
+  },
+})
+
 const deeds = {
   /** Runs until the process is killed. */
   async spoil(manager) {
@@ -72,32 +86,12 @@ const deeds = {
   },
   /** Holds the data until it is told to continue. */
   async wait(manager) {
-    manager.register({
-      version: '1.0.0',
-      description: 'waits',
-      async up({ basePath }) {
-        const storage = new ProjectStorageV2({ basePath })
-        await storage.create({ name: 'made by the migration', path: '/new' })
-        say({ waiting: process.pid })
-        await new Promise((resolve) => process.stdin.once('data', resolve))
-        await storage.close()
-      },
-    })
+    manager.register(held())
     say(await manager.migrate())
     process.stdin.destroy()
   },
   async fail(manager) {
-    manager.register({
-      version: '1.0.0',
-      description: 'fails',
-      async up({ basePath }) {
-        const storage = new ProjectStorageV2({ basePath })
-        await storage.create({ name: 'made by the migration', path: '/new' })
-        say({ waiting: process.pid })
-        await new Promise((resolve) => process.stdin.once('data', resolve))
-        throw new Error('it fails')
-      },
-    })
+    manager.register(held(() => { throw new Error('it fails') }))
     await manager.migrate().catch((error) => say({ error: error.message }))
     process.stdin.destroy()
   },
