@@ -50,40 +50,34 @@ function settle() {
     rest()
     return
   }
-  for (let at = 0; at < messages.length; at += 3) {
-    const kind = messages[at]
-    const answer = messages[at + 2]
-    if (kind === NOTIFIED) {
-      listeners.get(messages[at + 1])?.notify()
-      continue
-    }
-    if (kind === PROGRESSED) {
-      report(messages[at + 1], answer)
-      continue
-    }
-    if (kind === DELAYED) {
-      waiting.get(messages[at + 1])?.delayed?.(answer)
-      continue
-    }
-    if (kind === HAPPENED) {
-      publishNative(answer)
-      continue
-    }
-    if (kind === WARNED) {
-      const { code, message } = JSON.parse(answer)
-      warn(code, message)
-      continue
-    }
-    const ticket = messages[at + 1]
-    if (kind === BEGUN || kind === CONTINUED) {
-      rest()
-      addPiece(ticket, kind === BEGUN, answer)
-      continue
-    }
-    const promise = ended(ticket)
-    if (promise !== undefined) answerTo(promise, kind, answer)
-  }
+  for (let at = 0; at < messages.length; at += 3) deliver(messages[at], messages[at + 1], messages[at + 2])
   releaseIfIdle()
+}
+
+/** Delivers one message. It is for a call, by its ticket, for a listener, by its channel, or for the whole process. */
+function deliver(kind, to, content) {
+  switch (kind) {
+    case NOTIFIED:
+      return listeners.get(to)?.notify()
+    case PROGRESSED:
+      return waiting.get(to)?.progress?.(...JSON.parse(content))
+    case DELAYED:
+      return waiting.get(to)?.delayed?.(content)
+    case HAPPENED:
+      return publishNative(content)
+    case WARNED: {
+      const { code, message } = JSON.parse(content)
+      return warn(code, message)
+    }
+    case BEGUN:
+    case CONTINUED:
+      rest()
+      return addPiece(to, kind === BEGUN, content)
+    default: {
+      const promise = ended(to)
+      if (promise !== undefined) answerTo(promise, kind, content)
+    }
+  }
 }
 
 /** Lets the process end if no call waits, and lets this module be garbage-collected if no listener waits either. */
@@ -144,11 +138,6 @@ function publishNative(text) {
     event.time = Date.now() - event.duration
     return error === null ? event : { ...event, error: errorFrom(JSON.parse(error)) }
   })
-}
-
-/** Reports the progress of a call to its caller. */
-function report(ticket, text) {
-  waiting.get(ticket)?.progress?.(...JSON.parse(text))
 }
 
 /**
