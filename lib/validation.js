@@ -82,48 +82,41 @@ const formOf = (value, key) => (typeof value?.toJSON === 'function' ? value.toJS
 
 /** Collects what JSON cannot hold of a value. In an array, `key` is a number. */
 function collect(given, key, path, issues, above) {
-  const refuse = (message) => issues.push({ path: [...path], message, code: 'custom' })
-  const isObject = typeof given === 'object'
-  if (isObject && isDate(given) && Number.isNaN(given.getTime())) {
-    refuse('an invalid date has no form in JSON')
+  const value = typeof given === 'object' && !isInvalidDate(given) ? formOf(given, key) : given
+  const flaw = flawOf(value, key, above)
+  if (flaw !== undefined) {
+    issues.push({ path: [...path], message: flaw, code: 'custom' })
     return
   }
-  const value = isObject ? formOf(given, key) : given
-  switch (typeof value) {
-    case 'number':
-      if (!Number.isFinite(value)) refuse(`${value} is not a number in JSON`)
-      return
-    case 'undefined':
-      if (typeof key === 'number') refuse('undefined has no form in an array')
-      return
-    case 'bigint':
-    case 'function':
-    case 'symbol':
-      refuse(`a ${typeof value} has no form in JSON`)
-      return
-    case 'object':
-      break
-    default:
-      return
-  }
-  if (value === null) return
-  if (above.has(value)) {
-    refuse('it contains itself')
-    return
-  }
-  if (above.size === MAX_DEPTH) {
-    refuse(`it is nested deeper than ${MAX_DEPTH} levels`)
-    return
-  }
-  if (!Array.isArray(value) && !isPlain(value)) {
-    refuse(`${describe(value)} has no form in JSON`)
-    return
-  }
+  if (typeof value !== 'object' || value === null) return
   above.add(value)
   if (Array.isArray(value)) for (let at = 0; at < value.length; at++) collectAt(value[at], at, path, issues, above)
   else for (const name of Object.keys(value)) collectAt(value[name], name, path, issues, above)
   above.delete(value)
 }
+
+/** Returns why JSON cannot hold a value, whatever is in it; undefined if it can. */
+function flawOf(value, key, above) {
+  switch (typeof value) {
+    case 'number':
+      return Number.isFinite(value) ? undefined : `${value} is not a number in JSON`
+    case 'undefined':
+      return typeof key === 'number' ? 'undefined has no form in an array' : undefined
+    case 'bigint':
+    case 'function':
+    case 'symbol':
+      return `a ${typeof value} has no form in JSON`
+    case 'object':
+      if (value === null) return undefined
+      if (isInvalidDate(value)) return 'an invalid date has no form in JSON'
+      if (above.has(value)) return 'it contains itself'
+      if (above.size === MAX_DEPTH) return `it is nested deeper than ${MAX_DEPTH} levels`
+      if (!Array.isArray(value) && !isPlain(value)) return `${describe(value)} has no form in JSON`
+  }
+  return undefined
+}
+
+const isInvalidDate = (value) => isDate(value) && Number.isNaN(value.getTime())
 
 /** Like `collect`, for the value under a key of an object or array. */
 function collectAt(value, key, path, issues, above) {
