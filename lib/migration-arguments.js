@@ -6,9 +6,7 @@ const path = require('node:path')
 const { describe } = require('./arguments.js')
 const { invalid, wrongType, wrongValue } = require('./errors.js')
 const { resolveLogger } = require('./logger.js')
-const { checkOptions } = require('./options.js')
-
-const LOCK_TIMEOUT = 30_000
+const { checkOptions, optionOf } = require('./options.js')
 
 /** Returns the base path of a manager as an absolute path. */
 function basePathOf(value) {
@@ -19,11 +17,8 @@ function basePathOf(value) {
 
 function managerOptions(given = {}) {
   checkOptions(given)
-  const { lockTimeout = LOCK_TIMEOUT, logger, include = [], keep } = given
-  if (typeof lockTimeout !== 'number') throw wrongType('option lockTimeout must be a number')
-  if (!(Number.isFinite(lockTimeout) && lockTimeout >= 0)) {
-    throw wrongValue('option lockTimeout must be a finite number that is not negative')
-  }
+  const lockTimeout = optionOf(given, 'lockTimeout')
+  const { logger, include = [], keep } = given
   if (!Array.isArray(include) || !include.every((entry) => typeof entry === 'string')) {
     throw wrongType('option include must be an array of paths')
   }

@@ -31,18 +31,22 @@ function resolveOptions(given = {}) {
   if (typeof basePath !== 'string') throw wrongType('option basePath must be a string')
   if (basePath === '' || basePath.includes('\0')) throw wrongValue('option basePath must be a path')
   const options = { basePath: path.resolve(basePath) }
-  for (const [name, fallback] of Object.entries(DEFAULTS)) {
-    const { [name]: value = fallback } = given
-    if (typeof value !== typeof fallback) throw wrongType(`option ${name} must be a ${typeof fallback}`)
-    if (typeof value === 'number' && !(Number.isFinite(value) && value >= 0)) {
-      throw wrongValue(`option ${name} must be a finite number that is not negative`)
-    }
-    options[name] = value
-  }
+  for (const name of Object.keys(DEFAULTS)) options[name] = optionOf(given, name)
   if (options.durability !== 'full' && options.durability !== 'os') {
     throw wrongValue("option durability must be 'full' or 'os'")
   }
   return Object.freeze(options)
+}
+
+/** Returns an option that has a default, with its type checked. */
+function optionOf(given, name) {
+  const fallback = DEFAULTS[name]
+  const { [name]: value = fallback } = given
+  if (typeof value !== typeof fallback) throw wrongType(`option ${name} must be a ${typeof fallback}`)
+  if (typeof value === 'number' && !(Number.isFinite(value) && value >= 0)) {
+    throw wrongValue(`option ${name} must be a finite number that is not negative`)
+  }
+  return value
 }
 
 /** Returns the options as native code expects them. */
@@ -56,4 +60,4 @@ function nativeOptions(options) {
   }
 }
 
-module.exports = { checkDataDir, checkOptions, resolveOptions, nativeOptions }
+module.exports = { checkDataDir, checkOptions, optionOf, resolveOptions, nativeOptions }
