@@ -2,9 +2,8 @@ import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import type { Change, Changes } from '../index.js'
+import { collectGarbage } from './support/garbage.js'
 import { caught, fileInput, runChild, until, warningOf, withDirectory, withProject } from './support/index.js'
 import { Things, thing, withThings } from './support/things.js'
 
@@ -18,12 +17,6 @@ const alive = async (work: () => Promise<void>) => {
 
 const withWatchedThings: typeof withThings = (work) =>
   withThings((things, base) => alive(() => work(things, base)))
-
-function collectGarbage() {
-  if (process.versions.bun !== undefined) return (globalThis as any).Bun.gc(true)
-  setFlagsFromString('--expose-gc')
-  runInNewContext('gc')()
-}
 
 const mostAreCollected = (references: WeakRef<object>[]) =>
   until('most of them to be gone', () => {

@@ -1,16 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
+import { collectGarbage } from './support/garbage.js'
 
 const { Nesting } = require('../lib/nesting.js') as {
   Nesting: new () => Iterable<unknown> & { run<T>(what: unknown, work: () => T): Promise<Awaited<T>> }
-}
-
-function collectGarbage() {
-  if (process.versions.bun !== undefined) return (globalThis as any).Bun.gc(true)
-  setFlagsFromString('--expose-gc')
-  runInNewContext('gc')()
 }
 
 test('a nesting lists the runs around the code, innermost first, across awaits', async () => {

@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { describe, test } from 'node:test'
-import { caught, fileInput, fileRecord, projectInput, withProject, withStorage } from './support/index.js'
+import { caught, fileInput, fileRecord, projectInput, sha256, withProject, withStorage } from './support/index.js'
 
-const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 const paths = (found: { path: string }[]) => found.map(({ path }) => path)
 
 describe('a new file', () => {

@@ -7,9 +7,8 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import * as own from '../index.js'
+import { collectGarbage } from './support/garbage.js'
 import { caught, fileInput, named, projectInput, removeDirectory, until, withDirectory } from './support/index.js'
 
 type Package = typeof own
@@ -32,12 +31,6 @@ function evaluatedAnew(): Package {
   const require = createRequire(join(directory, 'index.js'))
   for (const path of Object.keys(require.cache)) if (path.startsWith(directory) && path.endsWith('.js')) delete require.cache[path]
   return require('./index.js')
-}
-
-function collectGarbage() {
-  if (process.versions.bun !== undefined) return (globalThis as any).Bun.gc(true)
-  setFlagsFromString('--expose-gc')
-  runInNewContext('gc')()
 }
 
 const kinds: [string, () => Package][] = [['two copies', () => copy], ['a copy and a second evaluation of it', evaluatedAnew]]

@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { describe, test } from 'node:test'
 import type { ProjectFile, ProjectFileStorage } from '../index.js'
-import { caught, fileInput, fileRecord, withProject, withStorage } from './support/index.js'
-
-const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
+import { caught, fileInput, fileRecord, sha256, withProject, withStorage } from './support/index.js'
 
 const withFiles = (work: (files: ProjectFileStorage) => Promise<void>) =>
   withProject((storage, project) => work(storage.getFileStorage(project.id)))

@@ -7,10 +7,9 @@ import { readFileSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
 import type { ProjectFile, ProjectStorageV2, StorageOptions } from '../index.js'
+import { collectGarbage } from './support/garbage.js'
 import { caught, dataPath, fileRecord, filesPath, readJson, runChild, until, withDirectory, withStorage } from './support/index.js'
 
 type FileMap = Record<string, ProjectFile>
@@ -21,12 +20,6 @@ const FIRST = 1_700_000_000_000
 
 function mapOf(count: number, fields: Partial<ProjectFile> = {}): FileMap {
   return Object.fromEntries(Array.from({ length: count }, (_, n) => [FIRST + n, fileRecord(FIRST + n, PROJECT, fields)]))
-}
-
-function collectGarbage() {
-  if (process.versions.bun !== undefined) return (globalThis as any).Bun.gc(true)
-  setFlagsFromString('--expose-gc')
-  runInNewContext('gc')()
 }
 
 /** Returns what is sent by the writes that `work` starts. */

@@ -1,6 +1,7 @@
 // What the suites share. They run under both `node --test` and `bun test`.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { cp, mkdtemp, readFile, readdir, readlink, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -111,6 +112,8 @@ export async function batchesOf(storage: { stats(): Promise<StorageStats> }, wor
   await work()
   return (await storage.stats()).writes.batches - batches
 }
+
+export const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 
 /** Returns what a promise is rejected with. */
 export const caught = (promise: Promise<unknown>): Promise<any> =>

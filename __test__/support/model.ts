@@ -1,6 +1,6 @@
 // What a storage of projects, their files and notes should answer, computed with plain maps.
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
+import { sha256 } from './index.js'
 
 export type Doc = Record<string, any>
 export type Target = 'projects' | 'notes' | number
@@ -16,7 +16,6 @@ export interface Call {
 const refused = (code: string) => ({ refused: code })
 const byId = (one: Doc, other: Doc) => one.id - other.id
 const bytes = (text: string) => Buffer.byteLength(text)
-const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 /** Leaves out what a caller may not set. */
 const only = (given: Doc, names: string[]): Doc => Object.fromEntries(names.filter((name) => given[name] !== undefined).map((name) => [name, given[name]]))
 const PROJECT = ['name', 'description', 'path']
