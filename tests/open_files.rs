@@ -5,13 +5,12 @@ mod support;
 
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
 
 use octoprompt_storage::engine::fs::{Fs, OsFs};
 use octoprompt_storage::engine::query::Query;
-use octoprompt_storage::engine::{Durability, ReadOptions, Transaction, VerifyReport, Wait, verify};
+use octoprompt_storage::engine::{Durability, ReadOptions, Transaction, VerifyReport, verify};
 use rustix::process::{Resource, Rlimit, setrlimit};
-use support::{Fixture, Handle, READ, record, spec};
+use support::{Fixture, Handle, READ, record, spec, wait};
 
 /// More documents written as streams than files may be open.
 const DOCUMENTS: u64 = 400;
@@ -47,7 +46,7 @@ fn document_files(fixture: &Fixture) -> usize {
 
 fn verified(fixture: &Fixture) -> VerifyReport {
     let fs: Arc<dyn Fs> = Arc::new(OsFs);
-    verify(&fs, &fixture.path(""), Wait::at_most(Duration::from_secs(5))).expect("readable")
+    verify(&fs, &fixture.path(""), wait()).expect("readable")
 }
 
 /// Limits open files to fewer than are used here.

@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 
 use crate::crashes::RESTORE;
 use crate::holding::hold;
-use crate::world::{Process, change, code, directory, machine, no_wait};
+use crate::support::no_wait;
+use crate::world::{Process, change, code, directory, machine};
 
 /// Writes a file without syncing it, as a migration may.
 fn write(fs: &SimFs, path: &str, bytes: &[u8]) {

@@ -2,25 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use octoprompt_storage::engine::backup::{BackupOptions, Hold, MigrationLock, Site, back_up, restore};
 use octoprompt_storage::engine::fs::OsFs;
-use octoprompt_storage::engine::{
-    BasePath, Database, DatabaseOptions, Durability, Part, Registry, Result, Wait,
-};
+use octoprompt_storage::engine::{BasePath, Database, DatabaseOptions, Durability, Part, Registry, Result};
 
-use crate::support::{record, spec};
+use crate::support::{record, spec, wait};
 use crate::world::{READ, code, to_the_end};
 
 /// A base path on a real disk, and a directory beside it.
 pub struct Disk {
     temporary: tempfile::TempDir,
     pub site: Site,
-}
-
-pub fn wait() -> Wait {
-    Wait::at_most(Duration::from_secs(5))
 }
 
 impl Disk {

@@ -10,8 +10,8 @@ use octoprompt_storage::engine::backup::{Hold, MigrationLock, RollbackCopy, list
 use octoprompt_storage::engine::fs::{Call, Fault, Fs, Repeat, SimFs};
 use octoprompt_storage::engine::{Database, Durability, Error, Part};
 
-use crate::support::{record, spec};
-use crate::world::{Process, READ, change, code, directory, image, machine, no_wait, slashed};
+use crate::support::{no_wait, record, spec};
+use crate::world::{Process, READ, change, code, directory, image, machine, slashed};
 
 pub fn hold(process: &Process) -> Result<Hold, Error> {
     Hold::begin(process.site.clone(), MigrationLock::acquire(&process.site, no_wait())?, no_wait())

@@ -17,8 +17,8 @@ use octoprompt_storage::engine::{
 
 use crate::crashes::calls_of_copying;
 use crate::restoring::changed_manifest;
-use crate::support::{record, spec};
-use crate::world::{COLLECTIONS, Process, READ, code, image, machine, no_wait, options, to_the_end};
+use crate::support::{no_wait, record, spec, wait};
+use crate::world::{COLLECTIONS, Process, READ, code, image, machine, options, to_the_end};
 
 /// Returns the map in a JSON file, as a reader finds it that knows nothing of this package.
 fn plain(fs: &SimFs, path: &str) -> BTreeMap<String, serde_json::Value> {
@@ -451,7 +451,7 @@ fn a_restore_brings_back_documents_files_and_modes_on_a_real_disk() {
     std::fs::write(&notes, "before").expect("written");
     #[cfg(unix)]
     std::fs::set_permissions(&notes, std::os::unix::fs::PermissionsExt::from_mode(0o640)).expect("changed");
-    let wait = Wait::at_most(Duration::from_secs(5));
+    let wait = wait();
     let options = BackupOptions { include: Vec::new(), wait };
     let backup = back_up(&site, None, &options, &mut to_the_end()).expect("backed up").path;
     put("after");

@@ -11,12 +11,12 @@ use octoprompt_storage::engine::fs::{
 use octoprompt_storage::engine::{BasePath, Durability, Outcome, Result};
 
 use crate::crashes::{Stage, Workload, explore};
-use crate::everywhere::{Disk, list, put, wait};
+use crate::everywhere::{Disk, list, put};
 use crate::failures::every_call;
 use crate::holding::hold;
 use crate::reached::reached;
-use crate::support::{record, spec};
-use crate::world::{Process, Seen, change, code, machine, no_wait, slashed, to_the_end};
+use crate::support::{no_wait, record, spec, wait};
+use crate::world::{Process, Seen, change, code, machine, slashed, to_the_end};
 
 const INTENT: &str = "/base/data/.restore/intent.json";
 

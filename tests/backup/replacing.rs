@@ -12,8 +12,8 @@ use octoprompt_storage::engine::{Database, Durability, Outcome, Result};
 
 use crate::everywhere::list;
 use crate::restoring::changed_manifest;
-use crate::support::{record, spec};
-use crate::world::{Process, Seen, change, code, image, machine, no_wait, slashed};
+use crate::support::{no_wait, record, spec};
+use crate::world::{Process, Seen, change, code, image, machine, slashed};
 
 /// Returns a process with a backup and with data changed since, and what was backed up.
 fn changed(fs: &SimFs) -> (Process, Seen) {

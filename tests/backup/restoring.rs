@@ -10,8 +10,8 @@ use octoprompt_storage::engine::backup::restore;
 use octoprompt_storage::engine::fs::{Call, Fault, Fs, OpenMode, Repeat, SimFs};
 use octoprompt_storage::engine::{Error, Wait};
 
-use crate::support::record;
-use crate::world::{Process, Seen, change, code, image, machine, no_wait, to_the_end};
+use crate::support::{no_wait, record};
+use crate::world::{Process, Seen, change, code, image, machine, to_the_end};
 
 /// A machine with a backup and with data changed since; also returns what was backed up and what there is now.
 fn changed() -> (SimFs, Seen, Seen) {

@@ -8,7 +8,8 @@ use octoprompt_storage::engine::fs::{Call, Fault, Repeat};
 use octoprompt_storage::engine::verify;
 
 use crate::holding::hold;
-use crate::world::{DATABASES, Process, machine, no_wait};
+use crate::support::no_wait;
+use crate::world::{DATABASES, Process, machine};
 
 #[test]
 fn the_directories_in_which_file_systems_keep_what_they_saved_are_passed_over() {

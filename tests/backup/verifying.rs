@@ -1,7 +1,8 @@
 //! Verifying databases while a migration has them.
 
 use crate::holding::hold;
-use crate::world::{Process, change, code, machine, no_wait};
+use crate::support::no_wait;
+use crate::world::{Process, change, code, machine};
 
 #[test]
 fn the_migrating_process_can_verify_its_databases_and_others_wait() {

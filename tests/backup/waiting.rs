@@ -7,7 +7,8 @@ use octoprompt_storage::engine::Wait;
 use octoprompt_storage::engine::backup::{BackupOptions, Hold, MigrationLock, back_up, restore};
 use octoprompt_storage::engine::fs::{Call, Fs};
 
-use crate::world::{Process, change, machine, no_wait, options, to_the_end};
+use crate::support::no_wait;
+use crate::world::{Process, change, machine, options, to_the_end};
 
 /// A wait that is over already, as after long work. Anew, it would be long enough.
 fn used_up() -> Wait {

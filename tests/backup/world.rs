@@ -9,10 +9,10 @@ use std::time::Duration;
 use octoprompt_storage::engine::backup::{BackupOptions, Hold, RollbackCopy, Site, back_up, restore, settle};
 use octoprompt_storage::engine::fs::{FileKind, Fs, SimFs};
 use octoprompt_storage::engine::{
-    BasePath, Database, DatabaseOptions, Durability, Error, Mutant, Part, ReadOptions, Registry, Result, Wait,
+    BasePath, Database, DatabaseOptions, Durability, Error, Mutant, Part, ReadOptions, Registry, Result,
 };
 
-use crate::support::{record, spec};
+use crate::support::{no_wait, record, spec};
 
 /// Returns a text that contains paths, with `/` between the names.
 pub fn slashed(text: &impl std::fmt::Display) -> String {
@@ -42,10 +42,6 @@ pub struct Process {
     open: BTreeMap<usize, Arc<Database>>,
     /// The migration under way.
     pub held: Option<(Hold, RollbackCopy)>,
-}
-
-pub fn no_wait() -> Wait {
-    Wait::at_most(Duration::ZERO)
 }
 
 pub const READ: ReadOptions = ReadOptions { cached: false, lock_timeout: Duration::ZERO };

@@ -6,8 +6,9 @@ use octoprompt_storage::engine::fs::{Extreme, Fs, Snapshot};
 use octoprompt_storage::engine::{ProblemCode, repair, verify};
 
 use crate::reached::reached;
+use crate::support::no_wait;
 use crate::workload::{Op, Run};
-use crate::world::{DIRECTORY, Documents, machine, no_wait, try_observe, try_open, warnings};
+use crate::world::{DIRECTORY, Documents, machine, try_observe, try_open, warnings};
 
 fn files(image: &Snapshot, directory: &Path, found: &mut Vec<PathBuf>) {
     let fs = image.kill();

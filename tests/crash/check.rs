@@ -6,8 +6,9 @@ use std::path::Path;
 use octoprompt_storage::engine::fs::{Chooser, Extreme, Seeded, SimFs};
 use octoprompt_storage::engine::{Durability, Mutant, ProblemCode, verify};
 
+use crate::support::no_wait;
 use crate::workload::{Batch, Run};
-use crate::world::{DIRECTORY, Documents, Handle, disk_hash, no_wait, observe, open, warnings};
+use crate::world::{DIRECTORY, Documents, Handle, disk_hash, observe, open, warnings};
 
 /// Ids of the documents that are written after a crash.
 const FRESH: u64 = 100;

@@ -7,8 +7,9 @@ use std::path::Path;
 use crate::errors::every_call_of;
 use crate::explore::{Explorer, wanted};
 use crate::nested::crash_again;
+use crate::support::no_wait;
 use crate::workload::{Op, Run};
-use crate::world::{DIRECTORY, Handle, file_of, machine, no_wait, observe, open, spec};
+use crate::world::{DIRECTORY, Handle, file_of, machine, observe, open, spec};
 
 const WORKLOADS: [&[Op]; 8] = [
     &[Op::Large],

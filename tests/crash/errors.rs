@@ -6,8 +6,9 @@ use octoprompt_storage::engine::{Error, Mutant, Outcome};
 use crate::check::report;
 use crate::explore::wanted;
 use crate::reached::reached;
+use crate::support::no_wait;
 use crate::workload::{Op, Run, write_group};
-use crate::world::{Documents, machine, no_wait, observe, try_open};
+use crate::world::{Documents, machine, observe, try_open};
 
 const WORKLOAD: [Op; 9] =
     [Op::Put, Op::Both, Op::PutOs, Op::Checkpoint, Op::Group, Op::Drop, Op::Checkpoint, Op::Nested, Op::Put];

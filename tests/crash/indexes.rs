@@ -11,7 +11,8 @@ use octoprompt_storage::engine::{Durability, Error, IndexQuery, Transaction};
 
 use crate::explore::wanted;
 use crate::reached::reached;
-use crate::world::{DIRECTORY, Handle, READ, disk_hash, machine, no_wait, open};
+use crate::support::no_wait;
+use crate::world::{DIRECTORY, Handle, READ, disk_hash, machine, open};
 
 const NAME: &str = "by_field";
 const KEYS: u64 = 4;

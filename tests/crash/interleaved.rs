@@ -4,8 +4,9 @@ use octoprompt_storage::engine::Durability;
 use octoprompt_storage::engine::fs::{Extreme, Seeded, SimFs};
 
 use crate::mutants::writer_dies;
+use crate::support::no_wait;
 use crate::workload::Batch;
-use crate::world::{Documents, Handle, machine, no_wait, observe, open};
+use crate::world::{Documents, Handle, machine, observe, open};
 
 /// Lets three processes write, read and checkpoint in an order drawn from the seed. Each read must find exactly what was
 /// written before, whichever process wrote it.

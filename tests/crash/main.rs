@@ -25,6 +25,8 @@ mod repairs;
 mod room;
 mod sampled;
 mod shared_damage;
+#[path = "../support/mod.rs"]
+mod support;
 mod transactions;
 mod workload;
 mod world;

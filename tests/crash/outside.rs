@@ -10,7 +10,8 @@ use octoprompt_storage::engine::{
     CollectionSpec, Durability, Error, Foreign, Part, Transaction, Verdicts, json, read_file, replace_file,
 };
 
-use crate::world::{Handle, READ, empty_machine, no_wait, open, text};
+use crate::support::no_wait;
+use crate::world::{Handle, READ, empty_machine, open, text};
 
 const FILE: &str = "/base/out/deep/items.json";
 const ATTACHMENT: &str = "/base/files/1";

@@ -7,9 +7,8 @@ use octoprompt_storage::engine::document::DocumentId;
 use octoprompt_storage::engine::fs::{Extreme, SimFs};
 use octoprompt_storage::engine::{Database, DatabaseOptions, Durability, Owners};
 
-use crate::world::{
-    DIRECTORY, Documents, Handle, empty_machine, file, map_file, no_wait, observe, spec, text,
-};
+use crate::support::no_wait;
+use crate::world::{DIRECTORY, Documents, Handle, empty_machine, file, map_file, observe, spec, text};
 
 /// The document of the first collection to which the second collection belongs.
 const OWNER: u64 = 7;

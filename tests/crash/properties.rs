@@ -10,8 +10,9 @@ use octoprompt_storage::engine::{Durability, repair, verify};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
+use crate::support::no_wait;
 use crate::workload::{Batch, write_group};
-use crate::world::{DIRECTORY, Documents, Handle, PATHS, file, machine, map_file, no_wait, observe, open};
+use crate::world::{DIRECTORY, Documents, Handle, PATHS, file, machine, map_file, observe, open};
 
 #[derive(Debug, Clone)]
 enum Step {

@@ -6,8 +6,9 @@ use octoprompt_storage::engine::fs::{Fault, Repeat, SimFs, Snapshot};
 use octoprompt_storage::engine::{repair, verify};
 
 use crate::reached::reached;
+use crate::support::no_wait;
 use crate::workload::{Op, Run};
-use crate::world::{DIRECTORY, Documents, disk_hash, file, machine, no_wait, observe, open};
+use crate::world::{DIRECTORY, Documents, disk_hash, file, machine, observe, open};
 
 const WORKLOAD: [Op; 7] =
     [Op::Put, Op::Nested, Op::Checkpoint, Op::Both, Op::Checkpoint, Op::Put, Op::Nested];

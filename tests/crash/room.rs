@@ -5,8 +5,9 @@ use std::path::Path;
 use octoprompt_storage::engine::Durability;
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat, SimFs};
 
+use crate::support::no_wait;
 use crate::workload::Batch;
-use crate::world::{DIRECTORY, Documents, Handle, machine, no_wait, observe, open, warnings};
+use crate::world::{DIRECTORY, Documents, Handle, machine, observe, open, warnings};
 
 const JOURNAL: &str = "/base/db/.storage/journal-000000000001.jsonl";
 

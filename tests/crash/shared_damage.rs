@@ -4,8 +4,9 @@
 use octoprompt_storage::engine::fs::SimFs;
 use octoprompt_storage::engine::{Durability, Error};
 
+use crate::support::no_wait;
 use crate::workload::Batch;
-use crate::world::{DIRECTORY, Documents, Handle, machine, no_wait, observe, open, try_observe, try_open};
+use crate::world::{DIRECTORY, Documents, Handle, machine, observe, open, try_observe, try_open};
 
 fn journal(generation: u64) -> String {
     format!("{DIRECTORY}/.storage/journal-{generation:012}.jsonl")

@@ -6,8 +6,9 @@ use octoprompt_storage::engine::query::Query;
 use octoprompt_storage::engine::{Durability, Error, Interactive, Outcome};
 
 use crate::explore::Explorer;
+use crate::support::no_wait;
 use crate::workload::{Batch, Op, Run};
-use crate::world::{Documents, Handle, machine, no_wait, observe, open, spec, text};
+use crate::world::{Documents, Handle, machine, observe, open, spec, text};
 
 /// Runs the steps of a transaction: it reads both collections, then changes them one step at a time.
 fn steps(database: &Handle, batch: &Batch) -> Result<Interactive, Error> {

@@ -11,7 +11,8 @@ use octoprompt_storage::engine::{
 };
 use parking_lot::Mutex;
 
-use crate::world::{self, Documents, Handle, file, map_file, no_wait, open, spec, text, warnings};
+use crate::support::no_wait;
+use crate::world::{self, Documents, Handle, file, map_file, open, spec, text, warnings};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {

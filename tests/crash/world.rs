@@ -6,11 +6,13 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use octoprompt_storage::engine::fs::{Extreme, SimFs, Snapshot};
-use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
+use octoprompt_storage::engine::index::IndexKey;
 use octoprompt_storage::engine::{
-    CollectionSpec, Database, DatabaseOptions, DocumentFile, Error, Foreign, Mutant, Part, Queryable,
-    ReadOptions, RoomOptions, Wait, WarningCode, json,
+    CollectionSpec, Database, DatabaseOptions, DocumentFile, Error, Mutant, Part, Queryable, ReadOptions,
+    RoomOptions, WarningCode, json,
 };
+
+use crate::support::spec as spec_at;
 
 pub type Handle = Arc<Database>;
 
@@ -50,24 +52,8 @@ pub fn file_of(database: &Database, id: u64, version: u32) -> Result<DocumentFil
 }
 
 pub fn spec(collection: usize) -> Arc<CollectionSpec> {
-    static SPECS: LazyLock<[Arc<CollectionSpec>; 2]> = LazyLock::new(|| PATHS.map(new_spec));
+    static SPECS: LazyLock<[Arc<CollectionSpec>; 2]> = LazyLock::new(|| PATHS.map(spec_at));
     Arc::clone(&SPECS[collection])
-}
-
-fn new_spec(path: &str) -> Arc<CollectionSpec> {
-    let config = IndexConfig {
-        name: "name".into(),
-        kind: IndexType::Hash,
-        fields: vec!["name".into()],
-        unique: false,
-        sparse: false,
-    };
-    Arc::new(CollectionSpec {
-        path: path.into(),
-        large_field: Some("content"),
-        indexes: vec![Arc::new(IndexSpec::new(config, Extractor::Fields))],
-        foreign: Foreign::Adopt(None),
-    })
 }
 
 pub fn try_open(fs: &SimFs, mutant: Option<Mutant>) -> Result<Handle, Error> {
@@ -91,10 +77,6 @@ pub fn open_on(
 
 pub fn open(fs: &SimFs, mutant: Option<Mutant>) -> Result<Handle, String> {
     try_open(fs, mutant).map_err(|error| format!("the database does not open: {}: {error}", error.code()))
-}
-
-pub fn no_wait() -> Wait {
-    Wait::at_most(Duration::ZERO)
 }
 
 /// A machine with nothing on it.

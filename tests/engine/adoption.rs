@@ -8,11 +8,11 @@ use std::time::Duration;
 use octoprompt_storage::engine::fs::{Call, Fault, OsFs, Repeat, SimFs};
 use octoprompt_storage::engine::{
     CollectionSpec, Database, DatabaseOptions, Durability, Error, Event, FileHash, Foreign, Observer, Part,
-    Transaction, Verdicts, Wait, WarningCode,
+    Transaction, Verdicts, WarningCode,
 };
 
 use crate::support::simulated::{checkpoint, machine, name, open, put, warnings};
-use crate::support::{Fixture, Handle, READ, record};
+use crate::support::{Fixture, Handle, READ, record, wait};
 
 fn asking() -> Arc<CollectionSpec> {
     Arc::new(CollectionSpec {
@@ -21,10 +21,6 @@ fn asking() -> Arc<CollectionSpec> {
         indexes: Vec::new(),
         foreign: Foreign::Ask,
     })
-}
-
-fn wait() -> Wait {
-    Wait::at_most(Duration::from_secs(5))
 }
 
 fn fixture() -> Fixture {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::support::{Fixture, Handle, READ, record};
+use crate::support::{Fixture, Handle, READ, record, wait};
 use octoprompt_storage::engine::document::DocumentId;
 use octoprompt_storage::engine::fs::{Fs, OsFs};
-use octoprompt_storage::engine::{Change, Durability, Error, Subscription, Wait, repair};
+use octoprompt_storage::engine::{Change, Durability, Error, Subscription, repair};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -279,7 +279,7 @@ fn a_listener_that_resumes_from_before_a_repair_gets_a_reset() {
     drop(database);
     std::fs::write(fixture.path(".storage/new-7-1"), "half").expect("written");
     let file_system: Arc<dyn Fs> = Arc::new(OsFs);
-    let report = repair(&file_system, &fixture.path(""), Wait::at_most(Duration::from_secs(5)));
+    let report = repair(&file_system, &fixture.path(""), wait());
     assert!(report.expect("repairable").is_ok());
     let database = fixture.open();
     let now = database.sequence().expect("caught up");

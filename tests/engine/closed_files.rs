@@ -3,15 +3,12 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use crate::support::simulated::{DIRECTORY, checkpoint, machine, open, put, remove, reserved, warnings};
-use crate::support::{READ, record, spec};
+use crate::support::{READ, record, spec, wait};
 use octoprompt_storage::engine::fs::{Call, Fault, OpenMode, Repeat, SimFs};
 use octoprompt_storage::engine::query::Query;
-use octoprompt_storage::engine::{
-    Database, Durability, Interactive, Part, ReadOptions, View, Wait, WarningCode,
-};
+use octoprompt_storage::engine::{Database, Durability, Interactive, Part, ReadOptions, View, WarningCode};
 
 const UNCACHED: ReadOptions = ReadOptions { cached: false, ..READ };
 
@@ -253,7 +250,7 @@ fn a_transaction_step_finds_documents_that_another_process_is_checkpointing() {
     let found = Arc::new(Mutex::new(None));
     let (searching, result) = (Arc::clone(&database), Arc::clone(&found));
     writing.before(syncs_directory, move || {
-        let wait = Wait::at_most(Duration::from_secs(5));
+        let wait = wait();
         let step = Interactive::default();
         let texts = step.step(&searching, wait, |t| t.documents(&spec("a.json"), &Query::default()));
         *result.lock().expect("unpoisoned") =

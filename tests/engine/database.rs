@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::support::{Fixture, Handle, READ, record};
+use crate::support::{Fixture, Handle, READ, record, wait};
 use octoprompt_storage::engine::index::IndexKey;
 use octoprompt_storage::engine::{Durability, Error, Part, Peek, Queryable, ReadOptions, Wait, WarningCode};
 
@@ -101,7 +101,7 @@ fn deleting_and_putting_a_document_in_one_batch_leaves_no_old_index_entries() {
             assert_eq!(fixture.find(&database, name), [0; 0], "{name}");
         }
         assert_eq!(fixture.find(&database, "new"), [1]);
-        assert!(database.verify(Wait::at_most(Duration::from_secs(5))).expect("readable").is_ok());
+        assert!(database.verify(wait()).expect("readable").is_ok());
     }
 }
 
@@ -329,7 +329,7 @@ fn a_checkpoint_names_the_file_that_holds_a_damaged_document() {
     let journal = fixture.path(".storage/journal-000000000001.jsonl");
     let text = fs::read_to_string(&journal).expect("a journal");
     fs::write(&journal, text.replace("content of before", "content of behind")).expect("damaged");
-    let error = database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect_err("it is damaged");
+    let error = database.checkpoint(wait()).expect_err("it is damaged");
     assert_eq!(error.code(), "CORRUPT_DATA");
     assert!(error.to_string().contains("journal-000000000001.jsonl"), "{error}");
 }

@@ -3,14 +3,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::support::{Fixture, Handle, READ};
+use crate::support::{Fixture, Handle, READ, wait};
 use octoprompt_storage::engine::document::{Document, DocumentId};
 use octoprompt_storage::engine::index::{IndexConfig, IndexKey, IndexType};
 use octoprompt_storage::engine::index_set::{Entity, IndexSet};
 use octoprompt_storage::engine::{
-    Durability, GivenMap, IndexQuery, Interactive, Result, Transaction, Wait, write_map,
+    Durability, GivenMap, IndexQuery, Interactive, Result, Transaction, write_map,
 };
 
 fn document(text: &str) -> Document {
@@ -32,10 +31,6 @@ fn twins(text: impl Fn(u64) -> String) -> [String; 2] {
 
 fn records() -> [String; 2] {
     twins(|number| format!("{{\"id\":1,\"name\":\"{number}\"}}"))
-}
-
-fn wait() -> Wait {
-    Wait::at_most(Duration::from_secs(10))
 }
 
 fn write(database: &Handle, work: impl FnOnce(&mut Transaction<'_>) -> Result<()> + Send + 'static) {

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::support::simulated::{DIRECTORY, machine, open};
-use crate::support::{READ, record, spec};
+use crate::support::{READ, record, spec, wait};
 use octoprompt_storage::engine::fs::{Call, Chooser, Effect, EffectKind, Fate, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::{
-    Database, DatabaseOptions, Durability, Error, Outcome, Request, Result, Transaction, Wait, WriteOptions,
+    Database, DatabaseOptions, Durability, Error, Outcome, Request, Result, Transaction, WriteOptions,
 };
 use parking_lot::Mutex;
 
@@ -37,7 +37,7 @@ fn put(database: &Database, durability: Durability, id: u64, name: &str) -> Told
 fn queued(database: &Database, works: Vec<Work>) -> Vec<Told> {
     let answers: Arc<Mutex<Vec<Option<Told>>>> = Arc::new(Mutex::new(vec![None; works.len()]));
     for (at, work) in works.into_iter().enumerate() {
-        let wait = Wait::at_most(READ.lock_timeout);
+        let wait = wait();
         let answers = Arc::clone(&answers);
         let done = move |result| answers.lock()[at] = Some(told(result));
         let _ =
@@ -133,7 +133,7 @@ fn a_checkpoint_is_refused_after_a_failed_sync() {
     let database = open(&fs);
     fail_next_sync(&fs);
     assert_eq!(put(&database, Durability::Full, 1, "unknown"), UNKNOWN);
-    let checkpoint = database.checkpoint(Wait::at_most(READ.lock_timeout)).map(drop);
+    let checkpoint = database.checkpoint(wait()).map(drop);
     assert_eq!(told(checkpoint), REFUSED);
     assert_eq!(put(&database, Durability::Full, 2, "later"), REFUSED);
 }
@@ -143,13 +143,13 @@ fn a_checkpoint_in_which_the_sync_of_an_adoption_fails_begins_no_generation() {
     let fs = machine();
     let database = open(&fs);
     assert_eq!(put(&database, Durability::Full, 1, "old"), Ok(()));
-    database.checkpoint(Wait::at_most(READ.lock_timeout)).expect("checkpointed");
+    database.checkpoint(wait()).expect("checkpointed");
     assert_eq!(put(&database, Durability::Os, 1, "new"), Ok(()));
     let edited = format!("{{ \"1\": {}, \"2\": {} }}", record(1, "old"), record(2, "by hand"));
     fs.write_file("/database/items.json", edited.as_bytes());
     database.notice_all_edits().expect("looked at");
     fail_next_sync(&fs);
-    assert_eq!(told(database.checkpoint(Wait::at_most(READ.lock_timeout))), UNKNOWN);
+    assert_eq!(told(database.checkpoint(wait())), UNKNOWN);
     // The failed sync may have lost what was written before it without a sync.
     for after in fs.snapshot().crash_states(100, 1) {
         assert!(has(&open(&after), "items.json", 1), "{}", after.origin().expect("a power loss"));

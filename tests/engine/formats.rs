@@ -4,11 +4,10 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::support::{Fixture, READ, record};
+use crate::support::{Fixture, READ, record, wait};
 use octoprompt_storage::engine::fs::OsFs;
-use octoprompt_storage::engine::{Durability, Wait, verify};
+use octoprompt_storage::engine::{Durability, verify};
 
 fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("a directory").filter_map(Result::ok) {
@@ -31,7 +30,7 @@ fn written_in_format(format: u32) -> Fixture {
 }
 
 fn is_verified(fixture: &Fixture) -> bool {
-    let report = verify(&(Arc::new(OsFs) as _), &fixture.path(""), Wait::at_most(Duration::from_secs(5)));
+    let report = verify(&(Arc::new(OsFs) as _), &fixture.path(""), wait());
     report.expect("readable").problems.is_empty()
 }
 

@@ -1,16 +1,16 @@
 //! Writes that wait in the queue together share a write and a sync, and each gets the durability that it was promised.
 
 use crate::support::simulated::{machine, name, open, put, put_unsynced};
-use crate::support::{Fixture, Handle, READ, record};
+use crate::support::{Fixture, Handle, record, wait};
 use octoprompt_storage::engine::fs::Extreme;
-use octoprompt_storage::engine::{Durability, Request, Result, Transaction, Wait, WriteOptions};
+use octoprompt_storage::engine::{Durability, Request, Result, Transaction, WriteOptions};
 
 type Work = Box<dyn FnOnce(&mut Transaction<'_>) -> Result<()> + Send>;
 
 /// Runs writes as one group.
 fn group(database: &Handle, works: Vec<(Durability, Work)>) {
     for (durability, work) in works {
-        let wait = Wait::at_most(READ.lock_timeout);
+        let wait = wait();
         let done = |result: Result<()>| result.expect("written");
         let _ = database.submit(Request::new(WriteOptions { durability, wait }, work, done));
     }

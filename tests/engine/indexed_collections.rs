@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::support::{READ, record};
+use crate::support::{record, wait};
 use octoprompt_storage::engine::fs::SimFs;
 use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
-use octoprompt_storage::engine::{CollectionSpec, Database, DatabaseOptions, Durability, Foreign, Wait};
+use octoprompt_storage::engine::{CollectionSpec, Database, DatabaseOptions, Durability, Foreign};
 
 const DIRECTORY: &str = "/database";
 
@@ -44,7 +44,7 @@ fn filled() -> SimFs {
         let text = record(1, "one").into_bytes();
         database.write(Durability::Full, move |tx| tx.put(&spec, 1.into(), text)).expect("written");
     }
-    database.checkpoint(Wait::at_most(READ.lock_timeout)).expect("checkpointed");
+    database.checkpoint(wait()).expect("checkpointed");
     fs
 }
 
@@ -101,7 +101,7 @@ fn the_indexes_on_disk_are_those_of_the_last_writer_that_knew_the_collection() {
         database
     };
     let checkpoint = |database: Arc<Database>| {
-        database.checkpoint(Wait::at_most(READ.lock_timeout)).expect("checkpointed");
+        database.checkpoint(wait()).expect("checkpointed");
     };
     let on_disk = || names(&open(&fs).indexed_collections(|path| path == "b.json"));
     drop(put(2, &[("fields", Extractor::Fields)]));

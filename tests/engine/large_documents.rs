@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::support::{Fixture, Handle, READ, record, spec};
+use crate::support::{Fixture, Handle, READ, record, spec, wait};
 use octoprompt_storage::engine::fs::OsFs;
-use octoprompt_storage::engine::{Database, Durability, Error, Wait, json, verify};
+use octoprompt_storage::engine::{Database, Durability, Error, json, verify};
 
 /// Large enough for the file of the collection to be read in pieces.
 const LARGE: usize = 17 << 20;
@@ -74,7 +73,7 @@ fn assert_whole(fixture: &Fixture, database: &Handle) {
 }
 
 fn assert_sound(fixture: &Fixture) {
-    let report = verify(&OsFs.into_handle(), &fixture.path(""), Wait::at_most(Duration::from_secs(5)));
+    let report = verify(&OsFs.into_handle(), &fixture.path(""), wait());
     let report = report.expect("readable");
     assert_eq!((report.problems.len(), report.documents()), (0, 3), "{report}");
 }
@@ -170,7 +169,7 @@ fn damage_in_a_large_snapshot_is_found_and_a_valid_edit_is_adopted() {
     let mut damaged = bytes.clone();
     damaged[9 << 20] = 1;
     fs::write(&path, &damaged).expect("written");
-    let report = verify(&OsFs.into_handle(), &fixture.path(""), Wait::at_most(Duration::from_secs(5)));
+    let report = verify(&OsFs.into_handle(), &fixture.path(""), wait());
     let codes: Vec<_> =
         report.expect("readable").problems.iter().map(|problem| problem.code.as_str()).collect();
     assert_eq!(codes, ["SNAPSHOT_DAMAGED"]);

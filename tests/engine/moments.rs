@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::support::{Fixture, Handle, READ, record};
+use crate::support::{Fixture, Handle, record, wait};
 use octoprompt_storage::engine::document::{DocumentId, Given};
 use octoprompt_storage::engine::{
-    Durability, Error, Moment, Request, Result, Transaction, Wait, WriteOptions, write_difference,
+    Durability, Error, Moment, Request, Result, Transaction, WriteOptions, write_difference,
 };
 use parking_lot::Mutex;
 
@@ -26,7 +26,7 @@ fn group(database: &Handle, works: Vec<Work>) -> Vec<Result<u64>> {
     let mut drain = false;
     for (at, work) in works.into_iter().enumerate() {
         let results = Arc::clone(&results);
-        let options = WriteOptions { durability: Durability::Full, wait: Wait::at_most(READ.lock_timeout) };
+        let options = WriteOptions { durability: Durability::Full, wait: wait() };
         drain |= database.submit(Request::new(options, work, move |result| results.lock()[at] = result));
     }
     assert!(drain);

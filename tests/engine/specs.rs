@@ -3,15 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use crate::support::{Fixture, Handle, READ, record};
+use crate::support::{Fixture, Handle, READ, record, wait};
 use octoprompt_storage::engine::document::DocumentId;
 use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
 use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
 use octoprompt_storage::engine::{
     CollectionSpec, Database, DatabaseOptions, Durability, Error, Foreign, Interactive, Part, Queryable,
-    Request, Result, Transaction, Wait, WriteOptions,
+    Request, Result, Transaction, WriteOptions,
 };
 use parking_lot::Mutex;
 
@@ -73,7 +72,7 @@ fn group(database: &Handle, works: Vec<Work>) -> Vec<Result<()>> {
     let mut drain = false;
     for (at, work) in works.into_iter().enumerate() {
         let results = Arc::clone(&results);
-        let options = WriteOptions { durability: Durability::Full, wait: Wait::at_most(READ.lock_timeout) };
+        let options = WriteOptions { durability: Durability::Full, wait: wait() };
         drain |=
             database.submit(Request::new(options, work, move |result| results.lock()[at] = Some(result)));
     }
@@ -211,7 +210,6 @@ fn a_batch_can_reuse_a_unique_key_it_freed_but_not_one_it_took() {
 fn verifying_finds_documents_that_share_a_key_of_a_unique_index() {
     let fixture = Fixture::new();
     let database = fixture.open();
-    let wait = || Wait::at_most(READ.lock_timeout);
     for (id, name) in [(1, "a"), (2, "b"), (3, "b")] {
         put(&database, &plain(), id, name).expect("written");
     }
@@ -290,7 +288,7 @@ fn an_index_whose_declaration_fails_within_a_group_includes_what_the_group_wrote
         let options = DatabaseOptions { background: false, ..DatabaseOptions::default() };
         let database = Database::open(fs.handle(), Path::new("/database"), options).expect("opens");
         put(&database, &plain(), 1, "a").expect("written");
-        database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
+        database.checkpoint(wait()).expect("checkpointed");
         let (narrow, wide, failing, reads) = (plain(), by_name(), fs.clone(), AtomicUsize::new(0));
         let results = group(
             &database,
@@ -381,7 +379,7 @@ fn a_large_field_setting_changed_during_a_checkpoint_still_applies_after_it() {
         let list = other.list(&wanted, Part::Head, READ).expect("a list");
         assert_eq!(String::from_utf8_lossy(&list), format!("[{}]", record(1, "a")));
     });
-    database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
+    database.checkpoint(wait()).expect("checkpointed");
     let list = database.list(&whole, Part::Head, READ).expect("a list");
     assert_eq!(String::from_utf8_lossy(&list), expected);
 }
@@ -394,7 +392,7 @@ fn a_transaction_that_outlives_its_storage_does_not_bring_its_indexes_back() {
     let text = |id: u64, old: &str, new: &str| {
         format!("{{\"id\":{id},\"old\":\"{old}\",\"new\":\"{new}\"}}").into_bytes()
     };
-    let wait = Wait::at_most(READ.lock_timeout);
+    let wait = wait();
     let begin = |id: u64, new: &'static str| {
         let (transaction, spec) = (Interactive::default(), unique("old"));
         let claim = database.attach(&spec).expect("attached");

@@ -4,8 +4,8 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{Fixture, Handle, record};
-use octoprompt_storage::engine::{Database, Durability, Event, Observer, Sequences, Statistics, Wait};
+use crate::support::{Fixture, Handle, record, wait};
+use octoprompt_storage::engine::{Database, Durability, Event, Observer, Sequences, Statistics};
 
 fn stats(database: &Handle) -> Statistics {
     database.statistics().expect("statistics")
@@ -281,7 +281,7 @@ fn observers_hear_why_a_checkpoint_failed() {
     fixture.put(&database, 1, "first");
     // A directory in the place of the file cannot be replaced.
     fs::create_dir(fixture.path("items.json")).expect("a directory");
-    let error = database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect_err("it fails");
+    let error = database.checkpoint(wait()).expect_err("it fails");
     let events = listener.take();
     let [Event::CheckpointFailed { error: told, .. }] = &events[..] else {
         panic!("one failure, got {events:?}")

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 
-use crate::support::{Fixture, Handle, READ, record};
+use crate::support::{Fixture, Handle, READ, record, wait};
 use octoprompt_storage::engine::query::Query;
 use octoprompt_storage::engine::{
-    CollectionSpec, Durability, Error, Interactive, Request, Result, Transaction, Wait, WriteOptions, json,
+    CollectionSpec, Durability, Error, Interactive, Request, Result, Transaction, WriteOptions, json,
 };
 use proptest::prelude::*;
-use std::time::Duration;
 
 /// One step of a transaction. What it writes depends on everything that the transaction read before.
 #[derive(Debug, Clone)]
@@ -201,10 +200,6 @@ impl Place for Engine<'_, '_> {
         let spec = self.spec(collection);
         self.tx.drop_collection(&spec)
     }
-}
-
-fn wait() -> Wait {
-    Wait::at_most(Duration::from_secs(10))
 }
 
 fn commit(database: &Handle, transaction: &Interactive) -> Result<()> {

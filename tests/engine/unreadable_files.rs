@@ -2,18 +2,13 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
-use crate::support::record;
 use crate::support::simulated::{DIRECTORY, checkpoint, leave_something, machine, name, open, put, verified};
+use crate::support::{record, wait};
 use octoprompt_storage::engine::fs::{Call, Fault, Repeat, SimFs};
-use octoprompt_storage::engine::{BasePath, ProblemCode, VerifyReport, Wait, repair, verify, verify_records};
+use octoprompt_storage::engine::{BasePath, ProblemCode, VerifyReport, repair, verify, verify_records};
 
 const PATHS: [&str; 3] = ["first.json", "second.json", "third.json"];
-
-fn wait() -> Wait {
-    Wait::at_most(Duration::from_secs(1))
-}
 
 /// A checkpointed document in each collection, and one in the journal.
 fn filled() -> SimFs {

@@ -3,18 +3,12 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::support::{Fixture, READ, record};
+use crate::support::{Fixture, READ, no_wait, record, wait};
 use octoprompt_storage::engine::fs::{Fs, OsFs};
 use octoprompt_storage::engine::{
-    Database, DatabaseOptions, Durability, RepairReport, Severity, Transaction, VerifyReport, Wait, repair,
-    verify,
+    Database, DatabaseOptions, Durability, RepairReport, Severity, Transaction, VerifyReport, repair, verify,
 };
-
-fn wait() -> Wait {
-    Wait::at_most(Duration::from_secs(5))
-}
 
 fn file_system() -> Arc<dyn Fs> {
     Arc::new(OsFs)
@@ -300,7 +294,7 @@ fn a_repair_removes_leftovers_but_keeps_unknown_files_and_copies() {
 fn a_repair_waits_until_all_others_have_closed() {
     let fixture = filled();
     let database = fixture.open();
-    let at_once = Wait::at_most(Duration::ZERO);
+    let at_once = no_wait();
     let error = repair(&file_system(), &fixture.path(""), at_once).expect_err("it is open");
     assert_eq!(error.code(), "LOCK_TIMEOUT");
     fixture.put(&database, 9, "goes on");
@@ -315,8 +309,7 @@ fn a_writer_notices_that_open_lock_was_replaced_and_takes_it_again() {
     fs::remove_file(fixture.path(".storage/open.lock")).expect("removed");
     fs::write(fixture.path(".storage/open.lock"), "").expect("written");
     fixture.put(&database, 9, "present");
-    let error =
-        repair(&file_system(), &fixture.path(""), Wait::at_most(Duration::ZERO)).expect_err("it is open");
+    let error = repair(&file_system(), &fixture.path(""), no_wait()).expect_err("it is open");
     assert_eq!(error.code(), "LOCK_TIMEOUT");
 }
 

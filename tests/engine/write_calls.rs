@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::{record, spec};
+use crate::support::{record, spec, wait};
 use octoprompt_storage::engine::fs::{Call, SimFs};
-use octoprompt_storage::engine::{Database, DatabaseOptions, Durability, RoomOptions, Wait};
+use octoprompt_storage::engine::{Database, DatabaseOptions, Durability, RoomOptions};
 
 const DIRECTORY: &str = "/database";
 
@@ -113,7 +113,7 @@ fn a_checkpoint_syncs_a_directory_once_for_all_removals_from_it() {
         };
         database.write(Durability::Full, work).expect("written");
         let checkpoint = || {
-            database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
+            database.checkpoint(wait()).expect("checkpointed");
         };
         calls(&fs, checkpoint).iter().filter(|call| *call == "sync_dir gone").count()
     };

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::support::simulated::{DIRECTORY, checkpoint, machine, name, open, put};
-use crate::support::{Fixture, Handle, READ, record, spec};
+use crate::support::{Fixture, Handle, READ, record, spec, wait};
 use octoprompt_storage::engine::fs::Call;
 use octoprompt_storage::engine::{
-    Database, Durability, Error, Interactive, Part, Peek, ReadOptions, Transaction, Wait,
+    Database, Durability, Error, Interactive, Part, Peek, ReadOptions, Transaction,
 };
 
 const UNCACHED: ReadOptions = ReadOptions { cached: false, ..READ };
@@ -144,7 +144,7 @@ fn a_transaction_step_that_reads_an_edited_document_sees_the_edit() {
     let (fixture, one, _) = loaded_twice();
     write_over(&fixture, &[(1, "edited"), (2, "b")]);
     let transaction = Interactive::default();
-    transaction.step(&one, Wait::at_most(READ.lock_timeout), append(1)).expect("a step");
+    transaction.step(&one, wait(), append(1)).expect("a step");
     let commit = transaction.finish().expect("finished");
     one.write(Durability::Full, move |t| commit.apply(t)).expect("committed");
     assert!(text(&fixture, &one, 1).is_some_and(|text| text.contains("\"edited and more\"")));
@@ -159,7 +159,7 @@ fn a_transaction_is_lost_if_a_step_finds_the_file_overwritten_between_two_reads(
         assert!(t.contains(&spec("items.json"), &2.into())?);
         append(1)(t)
     };
-    let lost = transaction.step(&one, Wait::at_most(READ.lock_timeout), step);
+    let lost = transaction.step(&one, wait(), step);
     assert_eq!(lost.map_err(|error| error.code()), Err("CONFLICT"));
     assert!(transaction.is_lost());
 }
@@ -175,7 +175,7 @@ fn a_damaged_file_that_looks_unchanged_does_not_keep_the_others_from_their_check
     file.set_modified(modified).expect("as before");
     fixture.put(&one, 2, "newer");
     put(&one, "others.json", 1, "beside it");
-    let checkpoint = || one.checkpoint(Wait::at_most(READ.lock_timeout)).map_err(|error| error.code());
+    let checkpoint = || one.checkpoint(wait()).map_err(|error| error.code());
     assert_eq!(checkpoint(), Err("CORRUPT_DATA"));
     assert!(fs::read_to_string(fixture.path("others.json")).is_ok_and(|text| text.contains("beside it")));
     // It is found to be another file now, and adopted.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use octoprompt_storage::engine::fs::SimFs;
 use octoprompt_storage::engine::index::{Extractor, IndexConfig, IndexKey, IndexSpec, IndexType};
 use octoprompt_storage::engine::{
-    CollectionSpec, Database, DatabaseOptions, Durability, Foreign, Part, Queryable, Wait,
+    CollectionSpec, Database, DatabaseOptions, Durability, Foreign, Part, Queryable,
 };
 
-use crate::support::{READ, record};
+use crate::support::{READ, record, wait};
 
 pub const DIRECTORY: &str = "/database";
 
@@ -82,7 +82,7 @@ pub fn put(database: &Database, spec: &Arc<CollectionSpec>, id: u64, name: &str)
 }
 
 pub fn checkpoint(database: &Database) {
-    database.checkpoint(Wait::at_most(READ.lock_timeout)).expect("checkpointed");
+    database.checkpoint(wait()).expect("checkpointed");
 }
 
 /// Three documents in the snapshot of `a.json`.

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use octoprompt_storage::engine::Durability;
 use octoprompt_storage::engine::fs::{Call, Fault, Repeat};
-use octoprompt_storage::engine::{Durability, Wait};
 
-use crate::support::{READ, record};
+use crate::support::{READ, record, wait};
 use crate::world::{
     DIRECTORY, checkpoint, filled, found, index_file, loading_looks_at, looked_at, machine, open, put,
     reserved, spec, spec_with,
@@ -78,7 +78,7 @@ fn index_checkpoints_of_dropped_and_unknown_collections_are_removed() {
 fn removing_index_checkpoints_costs_only_a_scan() {
     let fs = filled();
     let database = open(&fs);
-    let wait = Wait::at_most(READ.lock_timeout);
+    let wait = wait();
     for _ in 0..2 {
         database.remove_index_checkpoints(&spec("a.json"), wait).expect("removed");
         assert!(reserved(&fs, "index-").is_empty());
@@ -91,7 +91,7 @@ fn persisting_indexes_rewrites_a_changed_snapshot_but_not_an_unchanged_one() {
     let fs = filled();
     let database = open(&fs);
     let snapshot = || fs.handle().metadata(Path::new("/database/a.json")).expect("looked up");
-    database.remove_index_checkpoints(&spec("a.json"), Wait::at_most(READ.lock_timeout)).expect("removed");
+    database.remove_index_checkpoints(&spec("a.json"), wait()).expect("removed");
     let before = snapshot();
     database.persist_indexes(&spec("a.json"), READ).expect("persisted");
     assert_eq!(snapshot(), before);
@@ -133,7 +133,7 @@ fn on_a_read_only_disk_index_checkpoints_are_read_but_not_written() {
     let database = open(&process);
     let (count, _) = looked_at(|| found(&database, &spec("a.json")));
     assert_eq!(count, 0);
-    let wait = Wait::at_most(READ.lock_timeout);
+    let wait = wait();
     for result in [
         database.persist_indexes(&spec("a.json"), READ),
         database.remove_index_checkpoints(&spec("a.json"), wait),

@@ -13,11 +13,11 @@ use octoprompt_storage::engine::migration::{
 };
 use octoprompt_storage::engine::{
     BasePath, Database, DatabaseOptions, Durability, Error, Outcome, Part, ReadOptions, Registry as Engines,
-    Result, Wait,
+    Result,
 };
 
 use crate::reached::reached;
-use crate::support::{record, spec};
+use crate::support::{no_wait, record, spec};
 
 const BASE: &str = "/base";
 const FILE: &str = "/base/data/notes.txt";
@@ -25,10 +25,6 @@ const VERSIONS: [&str; 3] = ["1.0.0", "1.1.0", "2.0.0-beta"];
 /// The migration that fails after its work.
 const BAD: &str = "2.0.0";
 const READ: ReadOptions = ReadOptions { cached: false, lock_timeout: Duration::ZERO };
-
-fn no_wait() -> Wait {
-    Wait::at_most(Duration::ZERO)
-}
 
 /// A process on the machine.
 struct Process {

@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use octoprompt_storage::engine::{Durability, Outcome, ReadOptions, Wait};
+use octoprompt_storage::engine::{Durability, Outcome, ReadOptions};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::support::spec;
+use crate::support::{spec, wait};
 use crate::worker::{open, text};
 
 const DIRECTORY: &str = "LIMITED_DIRECTORY";
@@ -38,7 +38,7 @@ fn fills_the_disk_when_started_as_a_child() {
     let spec_of_small = spec("items.json");
     let _ = database
         .write(Durability::Full, move |t| t.put(&spec_of_small, 1000.into(), b"{\"id\":1000}".to_vec()));
-    let _ = database.checkpoint(Wait::at_most(Duration::from_secs(5)));
+    let _ = database.checkpoint(wait());
     assert!((1..=written).all(|id| read(id).is_some()));
     assert!(written > 20, "only {written} fitted");
     println!("#{written}");
@@ -71,6 +71,6 @@ fn no_acknowledged_write_is_lost_when_the_file_size_limit_is_reached() {
     database
         .write(Durability::Full, move |t| t.put(&small, 2000.into(), b"{\"id\":2000}".to_vec()))
         .expect("room");
-    let report = database.verify(Wait::at_most(Duration::from_secs(5))).expect("readable");
+    let report = database.verify(wait()).expect("readable");
     assert!(report.is_ok(), "{report}");
 }

@@ -18,6 +18,15 @@ pub type Handle = Arc<Database>;
 
 pub const READ: ReadOptions = ReadOptions { cached: true, lock_timeout: Duration::from_secs(5) };
 
+/// Longer than anything that is waited for takes.
+pub fn wait() -> Wait {
+    Wait::at_most(Duration::from_secs(10))
+}
+
+pub fn no_wait() -> Wait {
+    Wait::at_most(Duration::ZERO)
+}
+
 pub struct Fixture {
     directory: tempfile::TempDir,
 }
@@ -106,7 +115,7 @@ impl Fixture {
     }
 
     pub fn checkpoint(&self, database: &Handle) {
-        database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
+        database.checkpoint(wait()).expect("checkpointed");
     }
 
     pub fn files_like(&self, prefix: &str) -> Vec<PathBuf> {
