@@ -69,6 +69,6 @@ pub use ownership::{
     check_directory, check_entity_path, check_plain_file, check_removals, own_collection, own_names,
 };
 pub use plain_file::{read_file, replace_file};
-pub use registry::{Registry, open_shared, open_under, verify_shared};
+pub use registry::{Registry, open_under, verify_shared};
 pub use repair::{Action, ActionCode, RepairReport, repair, repair_under};
 pub use verify::{CollectionReport, Problem, ProblemCode, Severity, VerifyReport, verify, verify_records};

@@ -44,7 +44,7 @@ struct Opened {
 
 static PROCESS: LazyLock<Registry> = LazyLock::new(Registry::default);
 
-/// Opens the database in `directory`, which is under `base`, like [`open_shared`], and records it in the base path. An
+/// Opens the database in `directory`, which is under `base`, like [`Registry::open`], and records it in the base path. An
 /// interrupted migration or restore of the base path is settled first.
 ///
 /// # Errors
@@ -56,19 +56,6 @@ pub fn open_under(
     wait: Wait,
 ) -> Result<Arc<Database>> {
     Site { base: base.clone(), registry: Registry::of_process(), options }.open_under_by(directory, wait)
-}
-
-/// Returns the database in `directory`, which is opened unless this process has it open already. It is closed when the last
-/// `Arc` is dropped.
-///
-/// # Errors
-/// As [`Database::open`].
-pub fn open_shared(
-    file_system: Arc<dyn Fs>,
-    directory: &Path,
-    options: DatabaseOptions,
-) -> Result<Arc<Database>> {
-    Registry::of_process().open(file_system, directory, options)
 }
 
 /// Verifies the database in `directory` as [`verify()`] does, and through its engine if this process has it open: during a
@@ -89,19 +76,13 @@ impl Registry {
         PROCESS.clone()
     }
 
-    /// See [`open_shared`].
+    /// Returns the database in `directory`, which is opened unless this process has it open already. It is closed when the
+    /// last `Arc` is dropped. Waits until the deadline of `wait` for the write lock. Between attempts to take it, nothing of
+    /// this process is locked, so that all callers wait at the same time and not one after another.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
     pub fn open(
-        &self,
-        file_system: Arc<dyn Fs>,
-        directory: &Path,
-        options: DatabaseOptions,
-    ) -> Result<Arc<Database>> {
-        self.open_by(&file_system, directory, options, Wait::at_most(options.lock_timeout))
-    }
-
-    /// Like [`Registry::open`], but waits until the deadline of `wait` for the write lock. Between attempts to take it,
-    /// nothing of this process is locked, so that all callers wait at the same time and not one after another.
-    pub(super) fn open_by(
         &self,
         file_system: &Arc<dyn Fs>,
         directory: &Path,
@@ -248,11 +229,20 @@ mod tests {
     use crate::engine::options::Durability;
     use crate::engine::repair::repair_under;
 
+    fn wait() -> Wait {
+        Wait::at_most(Duration::from_secs(5))
+    }
+
+    fn open_on_disk(directory: &Path) -> Arc<Database> {
+        let file_system: Arc<dyn Fs> = Arc::new(OsFs);
+        let options = DatabaseOptions::default();
+        Registry::of_process().open(&file_system, directory, options, wait()).expect("opens")
+    }
+
     #[test]
     fn reopening_a_still_open_engine_adopts_edits_made_meanwhile() {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let open =
-            || open_shared(Arc::new(OsFs), directory.path(), DatabaseOptions::default()).expect("opens");
+        let open = || open_on_disk(directory.path());
         let spec = spec("items.json");
         let options = ReadOptions { cached: true, lock_timeout: Duration::from_secs(5) };
         let list = |database: &Database| {
@@ -276,7 +266,7 @@ mod tests {
         let owned = spec("owned.json");
         let put = move |tx: &mut Transaction<'_>| tx.put(&owned, 1.into(), b"{\"id\":1}".to_vec());
         database.write(Durability::Full, put).expect("written");
-        database.checkpoint(Wait::at_most(Duration::from_secs(5))).expect("checkpointed");
+        database.checkpoint(wait()).expect("checkpointed");
         fs.remove("/database/owned.json");
         database
     }
@@ -292,14 +282,14 @@ mod tests {
     fn open_with_owners(fs: &SimFs, registry: &Registry) -> Arc<Database> {
         let options =
             DatabaseOptions { background: false, owners: Some(owners), ..DatabaseOptions::default() };
-        registry.open(fs.handle(), Path::new("/database"), options).expect("opens")
+        registry.open(&fs.handle(), Path::new("/database"), options, wait()).expect("opens")
     }
 
     #[test]
     fn a_lock_holder_can_find_its_database_while_another_open_waits_for_the_lock() {
         let (fs, registry) = (SimFs::new(), Registry::default());
         let database = with_missing_file(&fs, &registry);
-        let held = database.acquire(Wait::at_most(Duration::from_secs(5))).expect("free");
+        let held = database.acquire(wait()).expect("free");
         let (looks, looking) = mpsc::channel();
         let is_look = |call: &Call| matches!(call, Call::Metadata { path } if path.ends_with("owned.json"));
         fs.before(is_look, move || looks.send(()).expect("somebody waits"));
@@ -386,12 +376,10 @@ mod tests {
     #[test]
     fn different_spellings_of_a_directory_share_one_engine() {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let open =
-            |path: &Path| open_shared(Arc::new(OsFs), path, DatabaseOptions::default()).expect("opens");
-        let one = open(&directory.path().join("data"));
-        let other = open(&directory.path().join("data").join("..").join("data"));
+        let one = open_on_disk(&directory.path().join("data"));
+        let other = open_on_disk(&directory.path().join("data").join("..").join("data"));
         assert!(Arc::ptr_eq(&one, &other));
         drop((one, other));
-        open(&directory.path().join("data"));
+        open_on_disk(&directory.path().join("data"));
     }
 }

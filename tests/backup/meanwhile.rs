@@ -8,7 +8,7 @@ use octoprompt_storage::engine::fs::{Call, Fault, Repeat, remove_tree};
 use crate::everywhere::list;
 use crate::holding::hold;
 use crate::replacing::begin;
-use crate::support::record;
+use crate::support::{no_wait, record};
 use crate::world::{Process, code, directory, image, machine};
 
 #[test]
@@ -53,9 +53,9 @@ fn a_migration_may_not_use_a_database_that_another_process_began_after_the_copy(
     drop(begin(&other.site, "/base/data/begun").expect("begun"));
     let open = || process.site.open_under(Path::new("/base/data/begun"));
     assert_eq!(code(open().map(drop)), Err("INVALID_ARGUMENT"));
-    let directly =
-        || process.site.registry.open(fs.handle(), Path::new("/base/data/begun"), process.site.options);
-    let _open = directly().expect("opens");
+    let (registry, options) = (&process.site.registry, process.site.options);
+    let directly = registry.open(&fs.handle(), Path::new("/base/data/begun"), options, no_wait());
+    let _open = directly.expect("opens");
     assert_eq!(code(open().map(drop)), Err("INVALID_ARGUMENT"));
     let theirs = begin(&other.site, "/base/data/begun").expect("it is not held");
     hold.put_back(copy).expect("put back");

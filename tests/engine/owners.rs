@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use octoprompt_storage::engine::document::DocumentId;
-use octoprompt_storage::engine::fs::{Call, Extreme, Fault, OsFs, Repeat, SimFs};
+use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Fs, OsFs, Repeat, SimFs};
 use octoprompt_storage::engine::{
-    Database, DatabaseOptions, Durability, Moment, Owners, Part, WarningCode, open_shared,
+    Database, DatabaseOptions, Durability, Moment, Owners, Part, Registry, WarningCode,
 };
 
 use crate::support::simulated::{DIRECTORY, checkpoint, machine, name, put, remove};
-use crate::support::{Fixture, Handle, READ, record, spec};
+use crate::support::{Fixture, Handle, READ, record, spec, wait};
 
 /// Items own the collections in `data/<id>/items.json`.
 fn owners(_: &Path) -> Option<Owners> {
@@ -22,7 +22,8 @@ fn owners(_: &Path) -> Option<Owners> {
 
 fn open(fixture: &Fixture) -> Handle {
     let options = DatabaseOptions { background: false, owners: Some(owners), ..DatabaseOptions::default() };
-    open_shared(Arc::new(OsFs), &fixture.path(""), options).expect("opened")
+    let file_system: Arc<dyn Fs> = Arc::new(OsFs);
+    Registry::of_process().open(&file_system, &fixture.path(""), options, wait()).expect("opened")
 }
 
 /// Items 7 and 8, of which 7 owns a collection. Everything is in the JSON files.
@@ -78,10 +79,6 @@ fn a_file_removed_together_with_its_owner_counts_as_deleted() {
             .expect("verified")
             .is_ok()
     );
-}
-
-fn wait() -> octoprompt_storage::engine::Wait {
-    octoprompt_storage::engine::Wait::at_most(std::time::Duration::from_secs(5))
 }
 
 #[test]

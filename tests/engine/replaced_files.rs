@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::simulated::{DIRECTORY, begin_generation, machine, open};
-use crate::support::{READ, record, spec};
+use crate::support::{READ, no_wait, record, spec, wait};
 use octoprompt_storage::engine::fs::{FileKind, Fs, SimFs};
 use octoprompt_storage::engine::{
     Database, DatabaseOptions, Durability, Part, Peek, Registry, Request, Wait, WriteOptions,
@@ -116,7 +116,7 @@ fn reads_and_checkpoints_fail_once_the_directory_was_removed() {
         fs.remove(path);
     }
     fs.remove("/database/.storage");
-    let checkpoint = database.checkpoint(Wait::at_most(Duration::ZERO)).expect_err("nothing is there");
+    let checkpoint = database.checkpoint(no_wait()).expect_err("nothing is there");
     assert!(checkpoint.to_string().contains("removed"), "{checkpoint}");
     assert!(checkpoint.to_string().contains("open it again"), "{checkpoint}");
     assert!(sentence(&database).contains("open it again"), "{}", sentence(&database));
@@ -169,7 +169,7 @@ fn writes_time_out_while_another_process_holds_a_replaced_lock_file() {
     assert!(presence.try_exclusive().expect("lockable"));
     let put_at_once = |id: u64| {
         let (spec, text) = (spec("items.json"), record(id, "x").into_bytes());
-        let options = WriteOptions { durability: Durability::Full, wait: Wait::at_most(Duration::ZERO) };
+        let options = WriteOptions { durability: Durability::Full, wait: no_wait() };
         let (told, answer) = std::sync::mpsc::channel();
         let done = move |result: octoprompt_storage::engine::Result<()>| {
             told.send(result.map_err(|error| error.code())).expect("somebody waits");
@@ -190,7 +190,7 @@ fn writes_time_out_while_another_process_holds_a_replaced_lock_file() {
 fn a_database_whose_files_were_replaced_can_be_opened_beside_the_old_handle() {
     let fs = machine();
     let registry = Registry::default();
-    let shared = || registry.open(fs.handle(), Path::new(DIRECTORY), OPTIONS()).expect("opens");
+    let shared = || registry.open(&fs.handle(), Path::new(DIRECTORY), OPTIONS(), wait()).expect("opens");
     let old = shared();
     assert_eq!(put(&old, 1), Ok(()));
     replace(&fs, |_| true);

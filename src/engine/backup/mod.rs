@@ -78,7 +78,7 @@ impl Site {
     fn open(&self, directory: &Path, wait: Wait) -> Result<Arc<Database>> {
         let open = || {
             let options = DatabaseOptions { most_above: self.base.levels_above(directory), ..self.options };
-            self.registry.open_by(&self.fs(), directory, options, wait)
+            self.registry.open(&self.fs(), directory, options, wait)
         };
         let mut database = open()?;
         if is_pending(self)? {
