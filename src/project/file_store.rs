@@ -178,17 +178,3 @@ pub fn fold(text: &str) -> String {
     let lower = text.to_lowercase();
     if lower.contains('ς') { lower.replace('ς', "σ") } else { lower }
 }
-
-/// Returns the texts as one JSON array.
-pub fn array<T: AsRef<[u8]>>(texts: &[T]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(2 + texts.iter().map(|text| text.as_ref().len() + 1).sum::<usize>());
-    out.push(b'[');
-    for (at, text) in texts.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(text.as_ref());
-    }
-    out.push(b']');
-    out
-}

@@ -33,7 +33,7 @@ mod tests;
 pub use attached::{DIRECTORY, attached_indexes, file_collections, owners};
 pub use chain::{Chain, chain_of, with_chain};
 pub use content::Content;
-pub use file_store::{Files, array, fold, sort_by_path};
+pub use file_store::{Files, fold, sort_by_path};
 pub use files::{create_file, create_file_head, next_version, stored_file, update_file, written_file};
 pub use incoming::{Complete, Incoming};
 pub use layout::{LARGE_FIELD, content_of, head_of, without_content};
