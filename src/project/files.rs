@@ -66,13 +66,8 @@ const CONTENT: usize = TABLE.position(LARGE_FIELD);
 /// `extension` and `size` are derived from them if they are missing. Ids, `created`, `updated`, chain fields and unknown
 /// properties in the input are ignored.
 pub fn create_file<'a>(input: impl Into<Given<'a>>, project_id: u64, id: u64, now: u64) -> Result<Vec<u8>> {
-    let mut record = Record::read(&FILE, input.into(), Origin::Caller(None))?;
-    record.set_integer(ID, id);
-    record.set_integer(PROJECT_ID, project_id);
-    record.set_integer(CREATED, now);
-    record.set_integer(UPDATED, now);
-    derive(&mut record);
-    record.finish()
+    let record = Record::read(&FILE, input.into(), Origin::Caller(None))?;
+    finish_new(record, project_id, id, now)
 }
 
 /// Like [`create_file`], for a file whose content is stored elsewhere and has this `size` as UTF-8. Returns the text before
@@ -83,12 +78,16 @@ pub fn create_file_head(fields: &[u8], project_id: u64, id: u64, now: u64, size:
         record.set_integer(SIZE, size);
     }
     record.set(CONTENT, &b"\"\""[..]);
+    Ok(head_of(&finish_new(record, project_id, id, now)?).to_vec())
+}
+
+fn finish_new(mut record: Record<'_>, project_id: u64, id: u64, now: u64) -> Result<Vec<u8>> {
     record.set_integer(ID, id);
     record.set_integer(PROJECT_ID, project_id);
     record.set_integer(CREATED, now);
     record.set_integer(UPDATED, now);
     derive(&mut record);
-    Ok(head_of(&record.finish()?).to_vec())
+    record.finish()
 }
 
 /// Returns `current` (canonical text) with the fields that the patch has. Ids, `created` and the chain stay as they are,
