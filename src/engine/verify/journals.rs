@@ -114,6 +114,14 @@ impl Journal {
         Ok(Journal { generation, name, bytes, file, header })
     }
 
+    fn problem(&self, code: ProblemCode, at: usize, message: impl Into<String>) -> Problem {
+        Problem::new(code, self.name.as_str(), message).at(at as u64)
+    }
+
+    fn damage(&self, at: usize, message: impl Into<String>) -> Problem {
+        self.problem(ProblemCode::JournalDamaged, at, message)
+    }
+
     /// Returns the highest sequence number up to which this journal says that the snapshots hold every batch.
     fn covered(&self) -> u64 {
         let Some((header, _, end)) = &self.header else { return 0 };
@@ -188,17 +196,13 @@ impl Reading {
     /// Reads the first of these files; the others follow it.
     fn take_in(&mut self, files: &[Journal], durable: u64, cut: &Cut) {
         let Some((journal, newer)) = files.split_first() else { return };
-        let next = newer.first();
         let mut problems = Vec::new();
-        let (start, salt) = match self.begin(journal, newer, &mut problems) {
-            Some(start) => start,
-            None => {
-                self.place = None;
-                self.found.push(Found { generation: journal.generation, problems, seq: None, covered: 0 });
-                return;
-            }
+        let Some((start, salt)) = self.begin(journal, newer, &mut problems) else {
+            self.place = None;
+            self.found.push(Found { generation: journal.generation, problems, seq: None, covered: 0 });
+            return;
         };
-        let next = next.filter(|next| next.generation == journal.generation + 1);
+        let next = newer.first().filter(|next| next.generation == journal.generation + 1);
         let next_header = next.and_then(|next| next.header.as_ref()).map(|(header, _, _)| header);
         let linked = next_header.and_then(|header| header.previous);
         let stop = linked.map_or(journal.bytes.len(), |previous| previous.end as usize);
@@ -233,21 +237,10 @@ impl Reading {
         let is_told = |problem: &Problem| {
             problem.code == ProblemCode::JournalDamaged && problem.offset == Some(place.at as u64)
         };
-        if let (Some(header), Some(previous)) = (next_header, linked)
+        if let Some(header) = next_header
             && !problems.last().is_some_and(is_told)
         {
-            let checksum = place.checksum.is_some_and(|checksum| checksum != previous.checksum.0);
-            if place.seq < header.seq {
-                let lost = batches(place.seq + 1, header.seq);
-                let message = format!("{lost} missing; restore a backup, or repair what is left");
-                let problem = Problem::new(ProblemCode::JournalDamaged, journal.name.as_str(), message);
-                problems.push(problem.at(place.at as u64));
-            } else if checksum {
-                let message =
-                    "it does not end as the next journal says; restore a backup, or repair what is left";
-                let problem = Problem::new(ProblemCode::JournalDamaged, journal.name.as_str(), message);
-                problems.push(problem.at(place.at as u64));
-            }
+            problems.extend(end_damage(journal, place, header));
         }
         let position = &mut self.journals.state.position;
         (position.generation, position.seq, position.end) = (journal.generation, place.seq, place.at as u64);
@@ -265,11 +258,11 @@ impl Reading {
         problems: &mut Vec<Problem>,
     ) -> Option<(Place, Salt)> {
         let state = &mut self.journals.state;
-        let problem =
-            |message: &str| Problem::new(ProblemCode::JournalDamaged, journal.name.as_str(), message).at(0);
         if let Some((header, checksum, end)) = &journal.header {
             if state.database != header.database {
-                problems.push(problem("it belongs to another database; remove it, or restore a backup"));
+                problems.push(
+                    journal.damage(0, "it belongs to another database; remove it, or restore a backup"),
+                );
                 return None;
             }
             // A journal without a predecessor begins the database anew, and a deleted generation that a power loss brought
@@ -288,7 +281,7 @@ impl Reading {
         let follows = state.position.generation + 1 == journal.generation;
         let known = Some(state.database).filter(|id| id.0 != 0);
         let rebuilt = follows.then(|| rebuild(journal, known)).flatten();
-        problems.push(problem("the header is damaged; restore a backup, or repair what is left"));
+        problems.push(journal.damage(0, "the header is damaged; restore a backup, or repair what is left"));
         let (database, at) = rebuilt?;
         state.database = database;
         state.catalog.retain(|_, record| record.dropped.is_none());
@@ -319,17 +312,14 @@ impl Reading {
                 "{} that were never acknowledged; the next opening cuts them",
                 count(rest.len() as u64, "byte")
             );
-            problems.push(
-                Problem::new(ProblemCode::TornTail, journal.name.as_str(), message).at(place.at as u64),
-            );
+            problems.push(journal.problem(ProblemCode::TornTail, place.at, message));
             return None;
         }
         let next = later.into_iter().find(|(_, body)| body.seq <= proven);
         let last = next.as_ref().map_or(proven, |(_, body)| body.seq - 1);
         let message =
             format!("{} damaged; restore a backup, or repair what is left", batches(place.seq + 1, last));
-        let problem = Problem::new(ProblemCode::JournalDamaged, journal.name.as_str(), message);
-        problems.push(problem.at(place.at as u64));
+        problems.push(journal.damage(place.at, message));
         let (offset, body) = next?;
         Some(Place { at: place.at + offset, seq: body.seq - 1, checksum: None })
     }
@@ -349,8 +339,7 @@ impl Reading {
         if problems.is_empty() {
             let message =
                 format!("{} missing; restore a backup, or repair what is left", batches(seq + 1, durable));
-            let problem = Problem::new(ProblemCode::JournalDamaged, last.name.as_str(), message);
-            problems.push(problem.at(last.bytes.len() as u64));
+            problems.push(last.damage(last.bytes.len(), message));
         }
     }
 
@@ -380,6 +369,20 @@ impl Reading {
         }
         self.journals
     }
+}
+
+/// Returns what is wrong with the end of a journal, according to the header of the next one.
+fn end_damage(journal: &Journal, end: Place, next: &Header) -> Option<Problem> {
+    let previous = next.previous?;
+    let message = if end.seq < next.seq {
+        let lost = batches(end.seq + 1, next.seq);
+        format!("{lost} missing; restore a backup, or repair what is left")
+    } else if end.checksum.is_some_and(|checksum| checksum != previous.checksum.0) {
+        "it does not end as the next journal says; restore a backup, or repair what is left".to_owned()
+    } else {
+        return None;
+    };
+    Some(journal.damage(end.at, message))
 }
 
 fn batches(first: u64, last: u64) -> String {
