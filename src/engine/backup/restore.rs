@@ -42,11 +42,7 @@ const STAGED: &str = "files";
 pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'_>) -> Result<()> {
     let fs = site.fs();
     let backup = find(site, backup)?;
-    let manifest_path = backup.join(MANIFEST);
-    let (manifest, _) = read_sealed::<Manifest>(&*fs, &manifest_path)?.ok_or_else(|| {
-        Error::corrupt(&manifest_path, 0, "there is no manifest, so this backup is incomplete")
-    })?;
-    check_manifest(site, &manifest, &manifest_path)?;
+    let manifest = read_manifest(site, &backup)?;
     if real_path(&*fs, &backup).starts_with(real_path(&*fs, &site.base.data())) {
         return Err(Error::InvalidArgument(format!(
             "the backup {} lies in the data that it replaces; move it elsewhere first",
@@ -97,19 +93,21 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
         // The data is replaced, or the next opening replaces it.
         Err(error) if declared || is_declared(site) => Err(error.with_unknown_outcome()),
         Err(error) => {
-            // Everything is as it was before.
-            remove_staged(site);
-            for (directory, outermost) in missing {
-                // Even after the caller gave up. What is in use, or cannot be removed, stays: an empty database.
-                let now = Wait { deadline: Instant::now(), ..wait };
-                let _ = cancel::without_caller(|| {
-                    alone(site, slice::from_ref(&directory), now, |_| {
-                        remove_unused(&*fs, &directory, &outermost)
-                    })
-                });
-            }
+            clean_up(site, &missing, wait);
             Err(error)
         }
+    }
+}
+
+/// Removes what a restore has left that changed nothing: the staged files, and the directories that it created to lock them.
+fn clean_up(site: &Site, missing: &[(PathBuf, PathBuf)], wait: Wait) {
+    remove_staged(site);
+    let now = Wait { deadline: Instant::now(), ..wait };
+    for (directory, outermost) in missing {
+        // Even after the caller gave up. What is in use, or cannot be removed, stays: an empty database.
+        let _ = cancel::without_caller(|| {
+            alone(site, slice::from_ref(directory), now, |_| remove_unused(&*site.fs(), directory, outermost))
+        });
     }
 }
 
@@ -197,6 +195,16 @@ pub(super) fn find(site: &Site, backup: &Path) -> Result<PathBuf> {
 /// No sequence number of a database comes near this, and above it there is room for as many batches again.
 const HIGHEST_SEQ: u64 = 1 << 52;
 
+/// # Errors
+/// `CORRUPT_DATA` or `UNSUPPORTED_FORMAT` if the manifest is not good, and those of [`check_manifest`].
+fn read_manifest(site: &Site, backup: &Path) -> Result<Manifest> {
+    let path = backup.join(MANIFEST);
+    let (manifest, _) = read_sealed::<Manifest>(&*site.fs(), &path)?
+        .ok_or_else(|| Error::corrupt(&path, 0, "there is no manifest, so this backup is incomplete"))?;
+    check_manifest(site, &manifest, &path)?;
+    Ok(manifest)
+}
+
 /// Checks that nothing in the manifest leads out of the base path or into what belongs to the engine.
 fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
     let refuse =
@@ -260,16 +268,12 @@ fn verify(site: &Site, backup: &Path, manifest: &Manifest, meter: &mut Meter<'_>
     for file in &manifest.files {
         let path = stored_at(backup, &file.path);
         let found = fs.symlink_metadata(&path).at("look up", &path)?;
-        match found {
-            Some(found) if found.kind == FileKind::File && found.len == file.size => {}
-            Some(found) if found.kind == FileKind::File => {
-                return Err(Error::corrupt(
-                    &path,
-                    0,
-                    format!("it has {} bytes instead of {}", found.len, file.size),
-                ));
-            }
-            _ => return Err(Error::corrupt(&path, 0, "the file is missing from the backup")),
+        let Some(found) = found.filter(|found| found.kind == FileKind::File) else {
+            return Err(Error::corrupt(&path, 0, "the file is missing from the backup"));
+        };
+        if found.len != file.size {
+            let problem = format!("it has {} bytes instead of {}", found.len, file.size);
+            return Err(Error::corrupt(&path, 0, problem));
         }
         let opened = fs.open(&path, OpenMode::Read).at("open", &path)?;
         let content = hash_file(&*opened, &path, &mut |bytes| meter.add(bytes))?;
