@@ -193,24 +193,7 @@ impl Sources {
         }
         let mut inventory = Inventory::of_data(site)?;
         for path in include {
-            let path = path.trim_end_matches('/');
-            if path == MANIFEST || !super::is_safe(path) {
-                return Err(Error::InvalidArgument(format!(
-                    "include: {path:?} is not a path relative to the base path that a backup may hold"
-                )));
-            }
-            if path == "data" || path.starts_with("data/") {
-                continue;
-            }
-            let passed_over = inventory.left_out.len();
-            if !inventory.add(site, &site.base.absolute(path), path)? {
-                return Err(Error::InvalidArgument(format!("include: {path:?} does not exist")));
-            }
-            if inventory.left_out[passed_over..].iter().any(|link| link == path) {
-                return Err(Error::InvalidArgument(format!(
-                    "include: {path:?} is a symlink, or neither a file nor a directory; name what it leads to"
-                )));
-            }
+            add_included(&mut inventory, site, path.trim_end_matches('/'))?;
         }
         let mut listed = inventory.files.iter().chain(&inventory.directories);
         if let Some(path) = listed.find(|path| !super::is_safe(path)) {
@@ -300,6 +283,25 @@ impl Sources {
         meter.finish();
         Ok(())
     }
+}
+
+/// Adds a file or directory that the options include.
+fn add_included(inventory: &mut Inventory, site: &Site, path: &str) -> Result<()> {
+    let refuse = |why: &str| Err(Error::InvalidArgument(format!("include: {path:?} {why}")));
+    if path == MANIFEST || !super::is_safe(path) {
+        return refuse("is not a path relative to the base path that a backup may hold");
+    }
+    if path == "data" || path.starts_with("data/") {
+        return Ok(());
+    }
+    let passed_over = inventory.left_out.len();
+    if !inventory.add(site, &site.base.absolute(path), path)? {
+        return refuse("does not exist");
+    }
+    if inventory.left_out[passed_over..].iter().any(|link| link == path) {
+        return refuse("is a symlink, or neither a file nor a directory; name what it leads to");
+    }
+    Ok(())
 }
 
 impl Collection {
