@@ -12,9 +12,10 @@ use super::writer::Writer;
 use super::{CollectionSpec, Database, collection_file};
 use crate::engine::checksum::FileHash;
 use crate::engine::document::DocumentId;
-use crate::engine::document_map::DocumentMap;
+use crate::engine::document_map::{DocumentMap, Entry};
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{FileBytes, FileHandle, Metadata, OpenMode, read_all};
+use crate::engine::fs::{FileHandle, Metadata, OpenMode, read_all};
+use crate::engine::journal::CollectionRecord;
 use crate::engine::order;
 
 /// A collection whose snapshot is to be written, frozen at the switch of generations.
@@ -33,6 +34,15 @@ impl Frozen {
     pub(super) fn has_heads_of(&self, spec: &CollectionSpec) -> bool {
         self.is_loaded && self.spec.as_ref().is_some_and(|own| own.large_field == spec.large_field)
     }
+}
+
+/// What the file of a collection holds: its documents, without the length of their heads.
+#[derive(Default)]
+struct Bare {
+    entries: Vec<Entry>,
+    seen: Option<Metadata>,
+    /// The file holds every batch up to this sequence number.
+    covers: u64,
 }
 
 impl Database {
@@ -85,51 +95,11 @@ impl Database {
         // Only the files of this collection: there may be thousands of others.
         let mut files =
             files.restricted_to(changes.values().filter_map(|change| Some(change.location?.file)));
-        let file_path = collection_file(&self.directory, &path);
-        let mut add = |file| files.add_snapshot(FileHandle::new(&self.fs, &*file_path, file));
         let record = self.state.read().catalog.get(&*path).cloned();
-        let mut entries = Vec::new();
-        let mut seen = None;
-        let mut covers = 0;
-        let large = LargeSnapshot::open(&*self.fs, &file_path, record.as_ref())?;
-        let in_pieces = match &large {
-            Some(large) => large.bare_entries(&file_path, add(Arc::clone(&large.file)))?,
-            None => None,
+        let Some(Bare { entries, seen, covers }) = self.bare_snapshot(&path, record.as_ref(), &mut files)?
+        else {
+            return Ok(None);
         };
-        if let (Some(large), Some(found)) = (&large, in_pieces) {
-            (entries, seen, covers) = (found, Some(large.seen), large.record.covers);
-        } else if is_known(record.as_ref())
-            || self.fs.metadata(&file_path).at("look up", &file_path)?.is_some()
-        {
-            let opened = self.fs.open(&file_path, OpenMode::Read);
-            // The metadata is taken before the file is read, so that what is written in between shows as an edit.
-            let (found, bytes) = match &opened {
-                Ok(file) => (
-                    Some(file.metadata().at("look up", &file_path)?),
-                    read_all(&**file).at("read", &file_path)?,
-                ),
-                Err(_) => (None, FileBytes::default()),
-            };
-            let known = matching(record.as_ref(), FileHash::of(&bytes)).cloned();
-            match (known, opened) {
-                (Some(known), Ok(file)) => {
-                    seen = found;
-                    if record.is_some_and(|record| record.dropped.is_none()) {
-                        covers = known.covers;
-                        let id = add(file);
-                        let scanned = scan(&bytes, &known).map_err(|error| {
-                            Error::corrupt(&file_path, error.offset as u64, error.problem)
-                        })?;
-                        entries = bare_entries(&bytes, scanned, id);
-                    }
-                }
-                (_, Err(error))
-                    if error.kind() == io::ErrorKind::NotFound
-                        && record.is_some_and(|record| record.absent) => {}
-                // Missing, damaged or edited: the file is left alone until somebody asks for the collection.
-                _ => return Ok(None),
-            }
-        }
         let mut documents = DocumentMap::from_entries(entries);
         for (id, change) in changes.into_iter().filter(|(_, change)| change.seq > covers) {
             documents.set(id, change.location);
@@ -137,5 +107,43 @@ impl Database {
         let spec = self.state.read().collections.get(&path).and_then(|collection| collection.spec.clone());
         let files = Arc::new(files);
         Ok(Some(Frozen { path, spec, is_loaded: false, documents, files, seen }))
+    }
+
+    /// Reads the file of a collection that nobody has loaded, and adds it to `files`. Returns `None` if the file is missing,
+    /// damaged or edited: it is left alone until somebody asks for the collection.
+    fn bare_snapshot(
+        &self,
+        path: &str,
+        record: Option<&CollectionRecord>,
+        files: &mut FileTable,
+    ) -> Result<Option<Bare>> {
+        let path = collection_file(&self.directory, path);
+        let mut add = |file| files.add_snapshot(FileHandle::new(&self.fs, &*path, file));
+        if let Some(large) = LargeSnapshot::open(&*self.fs, &path, record)?
+            && let Some(entries) = large.bare_entries(&path, add(Arc::clone(&large.file)))?
+        {
+            return Ok(Some(Bare { entries, seen: Some(large.seen), covers: large.record.covers }));
+        }
+        if !is_known(record) && self.fs.metadata(&path).at("look up", &path)?.is_none() {
+            return Ok(Some(Bare::default()));
+        }
+        let file = match self.fs.open(&path, OpenMode::Read) {
+            Ok(file) => file,
+            Err(error) => {
+                let is_expected =
+                    error.kind() == io::ErrorKind::NotFound && record.is_some_and(|record| record.absent);
+                return Ok(is_expected.then(Bare::default));
+            }
+        };
+        // The metadata is taken before the file is read, so that what is written in between shows as an edit.
+        let seen = Some(file.metadata().at("look up", &path)?);
+        let bytes = read_all(&*file).at("read", &path)?;
+        let Some(known) = matching(record, FileHash::of(&bytes)) else { return Ok(None) };
+        if record.is_some_and(|record| record.dropped.is_some()) {
+            return Ok(Some(Bare { seen, ..Bare::default() }));
+        }
+        let scanned =
+            scan(&bytes, known).map_err(|error| Error::corrupt(&path, error.offset as u64, error.problem))?;
+        Ok(Some(Bare { entries: bare_entries(&bytes, scanned, add(file)), seen, covers: known.covers }))
     }
 }
