@@ -63,14 +63,47 @@ pub fn export(run: &mut Run, arguments: &ExportArguments) -> Result<Exit> {
     let project = reader.project(&arguments.project, &run.directory)?;
     let files = Files::of(project.id());
     let directory = run.directory.join(&arguments.directory);
-    let root = project.text("path");
     let own = OwnPaths::of(&run.place, &run.place.databases()?);
-    let real = own_paths::real(&directory);
+    let heads = reader.heads(&files, |chain| chain.is_latest)?;
+    let (planned, mut left_out) = plan(&heads, &project.text("path"), &directory, &own);
+    if !arguments.force {
+        refuse_to_overwrite(&reader, &files, &directory, &planned)?;
+    }
+    fs::create_dir_all(&directory).map_err(|error| Failure::io("create", &directory, &error))?;
+    let bar = run.console.bar("exporting", Measure::Files, Some(planned.len() as u64));
+    let (mut written, mut unchanged) = (0, 0);
+    let mut done = HashSet::new();
+    let result = for_each(&reader, &files, &planned, |one, file| {
+        bar.inc(1);
+        let content = file.content();
+        if std::str::from_utf8(&content).is_err() {
+            left_out.push(one.without(NO_TEXT));
+            return Ok(());
+        }
+        match write(&directory, &one.target, &content, arguments.force, &mut done)? {
+            Ok(true) => written += 1,
+            Ok(false) => unchanged += 1,
+            Err(reason) => left_out.push(one.without(reason)),
+        }
+        Ok(())
+    });
+    bar.finish_and_clear();
+    result?;
+    run.console.warn_all(&reader.database.take_warnings());
+    let directory = directory.to_string_lossy().into_owned();
+    let exit = if left_out.is_empty() { Exit::Done } else { Exit::Problems };
+    let exported = Exported { project: project.id(), directory, written, unchanged, left_out };
+    exit.after(tell(run, &exported))
+}
+
+/// Returns the files to be written, at most one for each path, and those that are left out.
+fn plan(heads: &[Record], root: &str, directory: &Path, own: &OwnPaths) -> (Vec<Planned>, Vec<LeftOut>) {
+    let real = own_paths::real(directory);
     let mut left_out = Vec::new();
     let mut planned: BTreeMap<PathBuf, Planned> = BTreeMap::new();
-    for file in reader.heads(&files, |chain| chain.is_latest)? {
+    for file in heads {
         let (id, path) = (file.id(), file.text("path"));
-        match stored_path::relative(&path, &root) {
+        match stored_path::relative(&path, root) {
             Ok(relative) if own.contain(&real.join(&relative), &real) => {
                 left_out.push(LeftOut { id, path, reason: OWN });
             }
@@ -87,38 +120,7 @@ pub fn export(run: &mut Run, arguments: &ExportArguments) -> Result<Exit> {
             Err(reason) => left_out.push(LeftOut { id, path, reason }),
         }
     }
-    let planned: Vec<Planned> = planned.into_values().collect();
-    if !arguments.force {
-        refuse_to_overwrite(&reader, &files, &directory, &planned)?;
-    }
-    fs::create_dir_all(&directory).map_err(|error| Failure::io("create", &directory, &error))?;
-    let bar = run.console.bar("exporting", Measure::Files, Some(planned.len() as u64));
-    let (mut written, mut unchanged) = (0, 0);
-    let mut done = HashSet::new();
-    let mut write_all = || -> Result<()> {
-        for_each(&reader, &files, &planned, |one, file| {
-            bar.inc(1);
-            let content = file.content();
-            if std::str::from_utf8(&content).is_err() {
-                left_out.push(one.without(NO_TEXT));
-                return Ok(());
-            }
-            match write(&directory, &one.target, &content, arguments.force, &mut done)? {
-                Ok(true) => written += 1,
-                Ok(false) => unchanged += 1,
-                Err(reason) => left_out.push(one.without(reason)),
-            }
-            Ok(())
-        })
-    };
-    let result = write_all();
-    bar.finish_and_clear();
-    result?;
-    run.console.warn_all(&reader.database.take_warnings());
-    let directory = directory.to_string_lossy().into_owned();
-    let exit = if left_out.is_empty() { Exit::Done } else { Exit::Problems };
-    let exported = Exported { project: project.id(), directory, written, unchanged, left_out };
-    exit.after(tell(run, &exported))
+    (planned.into_values().collect(), left_out)
 }
 
 impl Planned {
