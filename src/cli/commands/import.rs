@@ -110,6 +110,10 @@ pub fn import(run: &mut Run, arguments: &ImportArguments) -> Result<Exit> {
         (Some(reader), Some(files)) => stored(reader, files, &target.path, &walked)?,
         _ => Stored::new(),
     };
+    let gone = gone(&directory, &walked, &stored);
+    if arguments.prune && !gone.is_empty() {
+        confirm_pruning(run, arguments, &directory, &walked, gone.len())?;
+    }
     let mut imported = Imported {
         project: target,
         dry_run: arguments.dry_run,
@@ -117,29 +121,10 @@ pub fn import(run: &mut Run, arguments: &ImportArguments) -> Result<Exit> {
         changed: 0,
         unchanged: 0,
         removed: 0,
-        missing: 0,
+        missing: gone.len(),
         changes: Vec::new(),
         skipped: Vec::new(),
     };
-    let gone = gone(&directory, &walked, &stored);
-    imported.missing = gone.len();
-    if arguments.prune && !gone.is_empty() {
-        if walked.partly {
-            return Err(Failure::Told {
-                exit: Exit::Failed,
-                code: "INCOMPLETE",
-                message: format!(
-                    "part of {} cannot be read, so it is unknown which files are gone; import without --prune",
-                    directory.display()
-                ),
-            });
-        }
-        let what =
-            format!("{} will be deleted with all versions", display::count(gone.len() as u64, "stored file"));
-        if !arguments.dry_run {
-            run.console.confirm(&what, arguments.confirmed.yes)?;
-        }
-    }
     let bar = run.console.bar("importing", Measure::Files, Some(walked.files.len() as u64));
     let import =
         Import { reader: reader.as_ref(), files: files.as_ref(), stored: &stored, arguments, bar: &bar };
@@ -161,6 +146,34 @@ pub fn import(run: &mut Run, arguments: &ImportArguments) -> Result<Exit> {
     }
     tell(&mut run.console, &imported)?;
     Ok(Exit::Done)
+}
+
+/// Asks whether the stored files that are gone from the directory may be deleted.
+///
+/// # Errors
+/// `INCOMPLETE` if it is not certain that they are gone; that they may not be deleted.
+fn confirm_pruning(
+    run: &mut Run,
+    arguments: &ImportArguments,
+    directory: &Path,
+    walked: &Walked,
+    gone: usize,
+) -> Result<()> {
+    if walked.partly {
+        return Err(Failure::Told {
+            exit: Exit::Failed,
+            code: "INCOMPLETE",
+            message: format!(
+                "part of {} cannot be read, so it is unknown which files are gone; import without --prune",
+                directory.display()
+            ),
+        });
+    }
+    if arguments.dry_run {
+        return Ok(());
+    }
+    let what = format!("{} will be deleted with all versions", display::count(gone as u64, "stored file"));
+    run.console.confirm(&what, arguments.confirmed.yes)
 }
 
 /// Returns the project to import into, creating it if necessary. Nothing is opened if there is nothing to read and nothing
