@@ -8,18 +8,10 @@ import { z } from 'zod'
 import { NotFoundError } from '../index.js'
 import { batchesOf, caught, fileInput, projectInput, withDirectory, withProject, withStorage } from './support/index.js'
 import { COUNT } from './support/many-records.js'
-import { Things, thing, thingSchema } from './support/things.js'
+import { Things, thing, thingSchema, withThings } from './support/things.js'
 import type { Thing, ThingOptions } from './support/things.js'
 
-const withThings = (work: (things: Things, base: string) => Promise<void>, options: Partial<ThingOptions> = {}) =>
-  withDirectory(async ({ base }) => {
-    const things = new Things({ basePath: base, durability: 'os', ...options })
-    try {
-      await work(things, base)
-    } finally {
-      await things.close()
-    }
-  })
+const withUnsyncedThings: typeof withThings = (work, options) => withThings(work, { durability: 'os', ...options })
 
 const names = (list: readonly { name: string }[]) => list.map(({ name }) => name)
 const named = (...names: string[]) => names.map((name) => ({ name }))
@@ -29,7 +21,7 @@ const withOwnIds = z.looseObject({ id: z.string(), name: z.string().min(1) })
 const byName = { indexes: [{ name: 'by_name', type: 'hash', fields: ['name'], unique: true }] } as const
 
 describe('steps that write many entities', () => {
-  test('are seen by the transaction at once and by others once it has committed, as one batch', withThings(async (things) => {
+  test('are seen by the transaction at once and by others once it has committed, as one batch', withUnsyncedThings(async (things) => {
     const [old] = await things.createMany(named('old', 'older'))
     const created: Thing[] = []
     const batches = await batchesOf(things, () => things.transaction(async (tx) => {
@@ -45,7 +37,7 @@ describe('steps that write many entities', () => {
     assert.deepEqual((await things.list()).filter(({ name }) => name !== 'older'), created)
   }))
 
-  test('leave nothing behind if the callback throws', withThings(async (things) => {
+  test('leave nothing behind if the callback throws', withUnsyncedThings(async (things) => {
     const { id } = await things.create({ name: 'a' })
     await caught(things.transaction(async (tx) => {
       await tx.createMany(named('b', 'c'))
@@ -56,7 +48,7 @@ describe('steps that write many entities', () => {
     assert.deepEqual(names(await things.list()), ['a'])
   }))
 
-  test('take their arguments as they are at the moment of the call', withThings(async (things) => {
+  test('take their arguments as they are at the moment of the call', withUnsyncedThings(async (things) => {
     const { id } = await things.create({ name: 'a' })
     await things.transaction(async (tx) => {
       const given = named('b', 'c')
@@ -78,7 +70,7 @@ describe('steps that write many entities', () => {
     ['a patch that the schema rejects', (tx, id) => tx.updateMany([{ id, data: { size: 5 } }, { id, data: { name: '' } }]), {}],
     ['an entity that does not exist', (tx, id) => tx.updateMany([{ id, data: { size: 5 } }, { id: 5, data: {} }]), {}],
   ] satisfies [string, (tx: Parameters<Parameters<Things['transaction']>[0]>[0], id: number) => Promise<unknown>, Partial<ThingOptions>][]) {
-    test(`that are refused for ${what} leave no trace in a transaction that goes on`, withThings(async (things) => {
+    test(`that are refused for ${what} leave no trace in a transaction that goes on`, withUnsyncedThings(async (things) => {
       const a = await things.create({ name: 'a' })
       const error = await things.transaction(async (tx) => {
         await tx.createMany(named('before'))
@@ -92,7 +84,7 @@ describe('steps that write many entities', () => {
     }, options))
   }
 
-  test('say which of the data the schema rejects', withThings(async (things) => {
+  test('say which of the data the schema rejects', withUnsyncedThings(async (things) => {
     const { id } = await things.create({ name: 'a' })
     const issues = await things.transaction(async (tx) => [
       (await caught(tx.createMany(named('b', '')))).issues[0].path,
@@ -101,21 +93,21 @@ describe('steps that write many entities', () => {
     assert.deepEqual(issues, [[1, 'name'], [1, 'data', 'size']])
   }))
 
-  test('merge several patches of one entity in their order', withThings(async (things) => {
+  test('merge several patches of one entity in their order', withUnsyncedThings(async (things) => {
     const { id } = await things.create({ name: 'a' })
     const answers = await things.transaction((tx) => tx.updateMany([{ id, data: { name: 'b' } }, { id, data: { size: 2 } }]))
     assert.deepEqual(answers.map(({ name, size }) => [name, size]), [['b', 1], ['b', 2]])
     assert.deepEqual(await things.list(), [answers[1]])
   }))
 
-  test('let entities exchange unique keys', withThings(async (things) => {
+  test('let entities exchange unique keys', withUnsyncedThings(async (things) => {
     const [a, b] = await things.createMany(named('a', 'b'))
     await things.transaction((tx) => tx.updateMany([{ id: a!.id, data: { name: 'b' } }, { id: b!.id, data: { name: 'a' } }]))
     assert.deepEqual(names(await things.list()), ['b', 'a'])
     assert.equal((await things.findBy('by_name', 'a'))[0]?.id, b!.id)
   }, byName))
 
-  test('run again with their transaction if others change what they read', withThings(async (things) => {
+  test('run again with their transaction if others change what they read', withUnsyncedThings(async (things) => {
     const [a, b] = await things.createMany(named('a', 'b'))
     let runs = 0
     await things.transaction(async (tx) => {
@@ -141,7 +133,7 @@ describe('steps that write many entities', () => {
     await Promise.all([first.close(), things.close()])
   }))
 
-  test('refuse an id that exists, or twice the same', withThings(async (things) => {
+  test('refuse an id that exists, or twice the same', withUnsyncedThings(async (things) => {
     const ids = (...ids: string[]) => ids.map((id) => ({ id, name: id })) as never
     await things.transaction(async (tx) => {
       await tx.createMany(ids('a'))
@@ -150,7 +142,7 @@ describe('steps that write many entities', () => {
     assert.deepEqual(names(await things.list()), ['a'])
   }, { schema: withOwnIds }))
 
-  test('remove what belongs to their entities once the transaction commits', withThings(async (things, base) => {
+  test('remove what belongs to their entities once the transaction commits', withUnsyncedThings(async (things, base) => {
     const folder = (name: string) => join(base, 'data', 'folders', name)
     await things.createMany(['a', 'b', 'c'].map((id) => ({ id, name: id })) as never)
     for (const name of ['a', 'b', 'c']) await mkdir(folder(name), { recursive: true })
@@ -161,7 +153,7 @@ describe('steps that write many entities', () => {
     assert.deepEqual(['a', 'b', 'c'].map((name) => existsSync(folder(name))), [false, false, true])
   }, { schema: withOwnIds, entityPath: (id) => `folders/${id}` }))
 
-  test('keep the path of an earlier entity with the same id', withThings(async (things, base) => {
+  test('keep the path of an earlier entity with the same id', withUnsyncedThings(async (things, base) => {
     const folder = join(base, 'data', 'folders', 'a')
     const a = [{ id: 'a', name: 'a' }] as never
     await things.createMany(a)
@@ -188,7 +180,7 @@ describe('steps that write many entities', () => {
     await things.close()
   }))
 
-  test('refuse other arguments than arrays of what they take', withThings(async (things) => {
+  test('refuse other arguments than arrays of what they take', withUnsyncedThings(async (things) => {
     const codes = await things.transaction(async (tx) => {
       const calls = [undefined, {}, [1n]].flatMap((given) => [tx.createMany(given as never), tx.updateMany(given as never), tx.deleteMany(given as never)])
       return (await Promise.all(calls.map((call) => caught(call)))).map(({ code }) => code)
@@ -196,7 +188,7 @@ describe('steps that write many entities', () => {
     assert.deepEqual(codes, Array(9).fill('INVALID_ARGUMENT'))
   }))
 
-  test('are refused once the transaction has ended', withThings(async (things) => {
+  test('are refused once the transaction has ended', withUnsyncedThings(async (things) => {
     const tx = await things.transaction((tx) => tx)
     for (const step of [tx.createMany([]), tx.updateMany([]), tx.deleteMany([]), tx.count()]) assert.equal((await caught(step)).code, 'CLOSED')
   }))
@@ -252,7 +244,7 @@ describe('steps that write many projects and files', () => {
 })
 
 describe('count in a transaction', () => {
-  test('counts what the transaction created, changed and deleted', withThings(async (things) => {
+  test('counts what the transaction created, changed and deleted', withUnsyncedThings(async (things) => {
     const [a, b] = await things.createMany([{ name: 'a', size: 5 }, { name: 'b', size: 5 }, { name: 'c', size: 1 }, { name: 'd', size: 5 }])
     await things.transaction(async (tx) => {
       const counts = async () => [await tx.count(), await tx.count({ where: { size: 5 } }), await tx.count({ where: { size: 6 } })]
@@ -265,7 +257,7 @@ describe('count in a transaction', () => {
     assert.equal(await things.count({ where: { size: 6 } }), 2)
   }))
 
-  test('uses an index over many changes', withThings(async (things) => {
+  test('uses an index over many changes', withUnsyncedThings(async (things) => {
     await things.createMany(Array.from({ length: 300 }, (_, n) => ({ name: `old ${n}`, size: n % 3 })))
     await things.transaction(async (tx) => {
       const all = await tx.list()
@@ -274,7 +266,7 @@ describe('count in a transaction', () => {
     })
   }, { indexes: [{ name: 'by_size', type: 'btree', fields: ['size'] }] }))
 
-  test('lets the transaction run again if others change the number', withThings(async (things) => {
+  test('lets the transaction run again if others change the number', withUnsyncedThings(async (things) => {
     let runs = 0
     const count = await things.transaction(async (tx) => {
       runs += 1

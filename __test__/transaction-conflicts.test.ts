@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ProjectFileStorage } from '../index.js'
-import { fileInput, withDirectory, withProject } from './support/index.js'
-import { Things } from './support/things.js'
+import { fileInput, withProject } from './support/index.js'
+import { withThings } from './support/things.js'
+import type { Things } from './support/things.js'
 
 type Tx = Parameters<Parameters<Things['transaction']>[0]>[0]
 type FileTx = Parameters<Parameters<ProjectFileStorage['transaction']>[0]>[0]
@@ -20,13 +21,11 @@ async function runsOf<T>(transaction: (work: (tx: T) => Promise<void>) => Promis
   return runs
 }
 
-const withThings = (work: (things: Things) => Promise<void>, options = {}) =>
-  withDirectory(async ({ base }) => {
-    const things = new Things({ basePath: base, durability: 'os', ...options })
+const withThreeThings = (work: (things: Things) => Promise<void>, options = {}) =>
+  withThings(async (things) => {
     await things.createMany([1, 2, 3].map((size) => ({ name: `thing ${size}`, size })))
     await work(things)
-    await things.close()
-  })
+  }, { durability: 'os', ...options })
 
 for (const [indexed, options] of [['with an index', { indexes: [{ name: 'by_size', type: 'btree', fields: ['size'] }] }], ['without one', {}]] as const) {
   for (const [what, others, runs] of [
@@ -38,7 +37,7 @@ for (const [indexed, options] of [['with an index', { indexes: [{ name: 'by_size
     ['changes the one that was found', async (things) => things.update((await things.list())[1]!.id, { name: 'new' }), 2],
     ['deletes the one that was found', async (things) => things.delete((await things.list())[1]!.id), 2],
   ] satisfies [string, (things: Things) => Promise<unknown>, number][]) {
-    test(`a transaction that queries for the first entity, ${indexed}, runs ${runs === 1 ? 'once' : 'again'} if another writer ${what}`, withThings(async (things) => {
+    test(`a transaction that queries for the first entity, ${indexed}, runs ${runs === 1 ? 'once' : 'again'} if another writer ${what}`, withThreeThings(async (things) => {
       const first = (tx: Tx) => tx.query({ where: { size: { $gt: 1.5 } }, orderBy: 'size', limit: 1 })
       const counted = await runsOf<Tx>((work) => things.transaction(work), first, () => others(things), (tx) => tx.create({ name: 'mine' }))
       assert.equal(counted, runs)
@@ -47,7 +46,7 @@ for (const [indexed, options] of [['with an index', { indexes: [{ name: 'by_size
   }
 }
 
-test('a transaction that counts runs again only if the number changes', withThings(async (things) => {
+test('a transaction that counts runs again only if the number changes', withThreeThings(async (things) => {
   const [, second] = await things.list()
   const count = (tx: Tx) => tx.count({ where: { size: { $gte: 2 } } })
   const mine = (tx: Tx) => tx.create({ name: 'mine', size: 0 })
@@ -57,7 +56,7 @@ test('a transaction that counts runs again only if the number changes', withThin
   assert.equal(await run(() => things.update(second!.id, { size: 1 })), 2)
 }))
 
-test('transactions that take from a queue empty it although others keep filling it', withThings(async (things) => {
+test('transactions that take from a queue empty it although others keep filling it', withThreeThings(async (things) => {
   await things.deleteAll()
   await things.createMany(Array.from({ length: 60 }, (_, n) => ({ name: 'queued', size: n })))
   let filling = true
