@@ -1,7 +1,7 @@
 // Where a caller's storage keeps its file, to which storage a file belongs, and what belongs to an entity.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { IndexManager, ProjectStorageV2 } from '../index.js'
@@ -370,17 +370,6 @@ describe('the path from getEntityPath', () => {
       assert.ok(existsSync(join(base, 'other', 'below', '.storage')))
     }))
   }
-
-  test('that held a file of a database that is gone is removed with its entity', withDirectory(async ({ base }) => {
-    const other = new Things({ basePath: base, dataDir: 'other', file: 'claimed/by.json' })
-    await other.create({ name: 'x' })
-    await other.close()
-    rmSync(join(base, 'other'), { recursive: true })
-    const storage = new Things({ basePath: base, dataDir: 'data/mine', entityPath: () => join(base, 'claimed') })
-    await storage.delete((await storage.create({ name: 'a' })).id)
-    await storage.close()
-    assert.ok(!existsSync(join(base, 'claimed')))
-  }))
 
   test('that is data itself is refused to a database in the base path', withDirectory(async ({ base }) => {
     const storage = new Things({ basePath: base, dataDir: '.', entityPath: () => join(base, 'data') })

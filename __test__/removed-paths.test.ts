@@ -1,6 +1,7 @@
 // What other databases keep at a path that is removed together with an entity or a project, before or after the removal.
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { caught, fileInput, withDirectory, withProject } from './support/index.js'
@@ -33,6 +34,17 @@ describe('what another database keeps at a path since an entity was deleted with
     }
   }
 })
+
+test('a file of a database that is gone is removed with the entity whose path holds it', withDirectory(async ({ base }) => {
+  const others = new Things({ basePath: base, dataDir: 'other', file: join('claimed', 'by.json') })
+  await others.create({ name: 'x' })
+  await others.close()
+  await rm(join(base, 'other'), { recursive: true })
+  const things = new Things({ basePath: base, entityPath: () => join(base, 'claimed') })
+  await things.delete((await things.create({ name: 'a' })).id)
+  await things.close()
+  assert.ok(!existsSync(join(base, 'claimed')))
+}))
 
 test('what is at the path of a deleted entity stays while nothing tells whose it is', withDirectory(async ({ base }) => {
   const place = { dataDir: 'other', file: join('data', 'attachments', '1', 'others.json') }

@@ -7,6 +7,7 @@ mod durable;
 mod edits;
 mod everywhere;
 mod failures;
+mod forged;
 mod holding;
 mod making;
 mod meanwhile;

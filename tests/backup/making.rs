@@ -16,7 +16,7 @@ use octoprompt_storage::engine::{
 };
 
 use crate::crashes::calls_of_copying;
-use crate::restoring::changed_manifest;
+use crate::forged::changed_manifest;
 use crate::support::{no_wait, record, spec, wait};
 use crate::world::{COLLECTIONS, Process, READ, code, image, machine, options, to_the_end};
 

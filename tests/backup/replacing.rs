@@ -11,7 +11,7 @@ use octoprompt_storage::engine::fs::{self, Call, Fault, Fs, Repeat, SimFs};
 use octoprompt_storage::engine::{Database, Durability, Outcome, Result};
 
 use crate::everywhere::list;
-use crate::restoring::changed_manifest;
+use crate::forged::changed_manifest;
 use crate::support::{no_wait, record, spec};
 use crate::world::{Process, Seen, change, code, image, machine, slashed};
 

@@ -9,6 +9,7 @@ mod cancel;
 mod changes;
 mod checkpoints;
 mod closed_files;
+mod conflicts;
 mod database;
 mod equal_hashes;
 mod failed_writes;
@@ -30,6 +31,7 @@ mod repairs;
 mod replaced_files;
 mod saved_during_checkpoints;
 mod select_by_head;
+mod serialisable;
 #[cfg(target_os = "linux")]
 mod shared_pages;
 mod size_limits;

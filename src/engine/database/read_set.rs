@@ -1,8 +1,9 @@
 //! What an interactive transaction has read, and whether it would read the same now.
 //!
-//! Single documents are compared by their stamps, and look-ups in indexes are repeated. The answers of queries are compared with the documents that have changed since (precision locking, after
-//! Jordan, Banerjee and Batman, 1981): an answer stays the same unless one of its documents has changed or another one now
-//! belongs to it. Changes elsewhere in the collection do not matter.
+//! Single documents are compared by their stamps, and look-ups in indexes are repeated. The answers of queries are compared
+//! with the documents that have changed since (precision locking, after Jordan, Banerjee and Batman, 1981): an answer stays
+//! the same unless one of its documents has changed or another one now belongs to it. Changes elsewhere in the collection do
+//! not matter.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

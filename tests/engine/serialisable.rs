@@ -1,0 +1,352 @@
+//! Interactive transactions of two handles, as two processes have them, are serialisable, whatever their steps and whatever
+//! is written meanwhile.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc};
+
+use crate::support::{Fixture, Handle, READ, wait};
+use octoprompt_storage::engine::query::Query;
+use octoprompt_storage::engine::{
+    CollectionSpec, Durability, Error, Interactive, Request, Result, Transaction, WriteOptions, json,
+};
+use proptest::prelude::*;
+
+/// One step of a transaction. What it writes depends on everything that the transaction read before.
+#[derive(Debug, Clone)]
+enum Step {
+    Get(bool, u64),
+    Put(bool, u64),
+    Delete(bool, u64),
+    /// The sum of all values of a collection.
+    Sum(bool),
+    /// Some of the documents of a collection, in the order of their values.
+    Find(bool, Wanted),
+    /// How many documents have at least this value; for 0, how many there are.
+    Count(bool, u64),
+    Drop(bool),
+}
+
+/// What a query asks for.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    /// The smallest value; 0 stands for no condition.
+    least: u64,
+    descending: bool,
+    offset: usize,
+    limit: Option<usize>,
+}
+
+impl Wanted {
+    fn query(&self) -> Query {
+        let order = if self.descending { "desc" } else { "asc" };
+        let limit = self.limit.map_or(String::new(), |limit| format!(",\"limit\":{limit}"));
+        let condition = condition(self.least);
+        let text =
+            format!("{{{condition}\"orderBy\":[[\"value\",\"{order}\"]],\"offset\":{}{limit}}}", self.offset);
+        Query::from_json(text.as_bytes()).expect("a query")
+    }
+}
+
+/// Returns the condition that values are at least so great, as a member of a query.
+fn condition(least: u64) -> String {
+    if least == 0 { String::new() } else { format!("\"where\":{{\"value\":{{\"$gte\":{least}}}}},") }
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    /// The next step of this transaction.
+    Step(usize),
+    /// A write outside any transaction.
+    Write {
+        collection: bool,
+        id: u64,
+        value: u64,
+        second_handle: bool,
+    },
+    /// Such a write, in one group with the next transaction that commits.
+    WriteBeforeCommit {
+        collection: bool,
+        id: u64,
+        value: u64,
+    },
+    Checkpoint {
+        second_handle: bool,
+    },
+}
+
+/// Where the steps of a script run: the engine or a model of it.
+trait Place {
+    fn get(&mut self, collection: bool, id: u64) -> Result<Option<u64>>;
+    fn put(&mut self, collection: bool, id: u64, value: u64) -> Result<()>;
+    fn delete(&mut self, collection: bool, id: u64) -> Result<bool>;
+    fn sum(&mut self, collection: bool) -> Result<u64>;
+    fn find(&mut self, collection: bool, wanted: Wanted) -> Result<Vec<u64>>;
+    fn count(&mut self, collection: bool, least: u64) -> Result<usize>;
+    fn drop(&mut self, collection: bool) -> Result<()>;
+}
+
+/// Runs one step. `seen` is everything that the transaction has read so far.
+fn run(place: &mut impl Place, step: &Step, seen: &mut Vec<u64>) -> Result<()> {
+    match *step {
+        Step::Get(collection, id) => seen.push(place.get(collection, id)?.unwrap_or(999)),
+        Step::Put(collection, id) => {
+            let value = seen.iter().fold(id + 1, |value, seen| (value * 31 + seen) % 1000);
+            place.put(collection, id, value)?;
+        }
+        Step::Delete(collection, id) => seen.push(place.delete(collection, id)?.into()),
+        Step::Sum(collection) => seen.push(place.sum(collection)?),
+        Step::Find(collection, wanted) => seen.extend(place.find(collection, wanted)?),
+        Step::Count(collection, least) => seen.push(place.count(collection, least)? as u64),
+        Step::Drop(collection) => place.drop(collection)?,
+    }
+    Ok(())
+}
+
+type Model = BTreeMap<(bool, u64), u64>;
+
+impl Place for Model {
+    fn get(&mut self, collection: bool, id: u64) -> Result<Option<u64>> {
+        Ok(BTreeMap::get(self, &(collection, id)).copied())
+    }
+
+    fn put(&mut self, collection: bool, id: u64, value: u64) -> Result<()> {
+        self.insert((collection, id), value);
+        Ok(())
+    }
+
+    fn delete(&mut self, collection: bool, id: u64) -> Result<bool> {
+        Ok(self.remove(&(collection, id)).is_some())
+    }
+
+    fn sum(&mut self, collection: bool) -> Result<u64> {
+        Ok(self.iter().filter(|((of, _), _)| *of == collection).map(|(_, value)| value).sum())
+    }
+
+    fn find(&mut self, collection: bool, wanted: Wanted) -> Result<Vec<u64>> {
+        let of_collection = self.iter().filter(|((of, _), _)| *of == collection);
+        let mut found: Vec<(u64, u64)> = of_collection
+            .map(|((_, id), value)| (*value, *id))
+            .filter(|(value, _)| *value >= wanted.least)
+            .collect();
+        // Equal values are ordered by id, whatever the direction.
+        found.sort_by_key(|&(value, id)| (if wanted.descending { 1000 - value } else { value }, id));
+        let page = found.into_iter().skip(wanted.offset).take(wanted.limit.unwrap_or(usize::MAX));
+        Ok(page.map(|(value, _)| value).collect())
+    }
+
+    fn count(&mut self, collection: bool, least: u64) -> Result<usize> {
+        Ok(self.iter().filter(|((of, _), value)| *of == collection && **value >= least).count())
+    }
+
+    fn drop(&mut self, collection: bool) -> Result<()> {
+        self.retain(|(of, _), _| *of != collection);
+        Ok(())
+    }
+}
+
+struct Engine<'a, 'b> {
+    fixture: &'a Fixture,
+    tx: &'a mut Transaction<'b>,
+}
+
+impl Engine<'_, '_> {
+    fn spec(&self, collection: bool) -> Arc<CollectionSpec> {
+        if collection { self.fixture.nested() } else { self.fixture.spec() }
+    }
+}
+
+pub fn value_of(text: &[u8]) -> u64 {
+    json::get(text, "value").and_then(json::parse_number).expect("a value") as u64
+}
+
+pub fn text_of(id: u64, value: u64) -> Vec<u8> {
+    format!("{{\"id\":{id},\"value\":{value}}}").into_bytes()
+}
+
+impl Place for Engine<'_, '_> {
+    fn get(&mut self, collection: bool, id: u64) -> Result<Option<u64>> {
+        let spec = self.spec(collection);
+        Ok(self.tx.get(&spec, &id.into())?.map(|document| value_of(&document.text)))
+    }
+
+    fn put(&mut self, collection: bool, id: u64, value: u64) -> Result<()> {
+        let spec = self.spec(collection);
+        self.tx.put(&spec, id.into(), text_of(id, value))
+    }
+
+    fn delete(&mut self, collection: bool, id: u64) -> Result<bool> {
+        let spec = self.spec(collection);
+        self.tx.delete(&spec, id.into())
+    }
+
+    fn sum(&mut self, collection: bool) -> Result<u64> {
+        let spec = self.spec(collection);
+        let texts = self.tx.documents(&spec, &Query::default())?;
+        Ok(texts.iter().map(|text| value_of(text)).sum())
+    }
+
+    fn find(&mut self, collection: bool, wanted: Wanted) -> Result<Vec<u64>> {
+        let spec = self.spec(collection);
+        let texts = self.tx.documents(&spec, &wanted.query())?;
+        Ok(texts.iter().map(|text| value_of(text)).collect())
+    }
+
+    fn count(&mut self, collection: bool, least: u64) -> Result<usize> {
+        let spec = self.spec(collection);
+        let query = format!("{{{}}}", condition(least).trim_end_matches(','));
+        self.tx.count(&spec, &Query::from_json(query.as_bytes())?)
+    }
+
+    fn drop(&mut self, collection: bool) -> Result<()> {
+        let spec = self.spec(collection);
+        self.tx.drop_collection(&spec)
+    }
+}
+
+/// A document to put, with this value.
+struct Put {
+    collection: bool,
+    id: u64,
+    value: u64,
+}
+
+/// Commits a transaction in one group with writes that come before it.
+fn commit_behind(
+    fixture: &Fixture,
+    database: &Handle,
+    puts: &[Put],
+    transaction: &Interactive,
+) -> Result<()> {
+    let options = WriteOptions { durability: Durability::Os, wait: wait() };
+    let (result, committed) = mpsc::channel();
+    let commit = transaction.finish();
+    for &Put { collection, id, value } in puts {
+        let spec = if collection { fixture.nested() } else { fixture.spec() };
+        let put = move |tx: &mut Transaction<'_>| tx.put(&spec, id.into(), text_of(id, value));
+        let _ = database.submit(Request::new(options, put, |put| put.expect("written")));
+    }
+    match commit {
+        Ok(commit) => {
+            let send = move |committed| result.send(committed).expect("awaited");
+            let _ = database.submit(Request::new(options, move |tx| commit.apply(tx), send));
+        }
+        Err(error) => result.send(Err(error)).expect("awaited"),
+    }
+    database.drain();
+    committed.recv().expect("answered")
+}
+
+fn state(fixture: &Fixture, database: &Handle) -> Model {
+    let mut model = Model::new();
+    for collection in [false, true] {
+        let spec = if collection { fixture.nested() } else { fixture.spec() };
+        for text in database.documents(&spec, &Query::default(), READ).expect("readable") {
+            let id = json::get(&text, "id").and_then(json::parse_number).expect("an id") as u64;
+            model.insert((collection, id), value_of(&text));
+        }
+    }
+    model
+}
+
+fn wanted() -> impl Strategy<Value = Wanted> {
+    let limit = proptest::option::of(0usize..3);
+    (least(), any::<bool>(), 0usize..2, limit).prop_map(|(least, descending, offset, limit)| Wanted {
+        least,
+        descending,
+        offset,
+        limit,
+    })
+}
+
+fn least() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0), 1u64..900]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let id = 0u64..5;
+    prop_oneof![
+        4 => (any::<bool>(), id.clone()).prop_map(|(c, id)| Step::Get(c, id)),
+        4 => (any::<bool>(), id.clone()).prop_map(|(c, id)| Step::Put(c, id)),
+        2 => (any::<bool>(), id).prop_map(|(c, id)| Step::Delete(c, id)),
+        1 => any::<bool>().prop_map(Step::Sum),
+        4 => (any::<bool>(), wanted()).prop_map(|(c, wanted)| Step::Find(c, wanted)),
+        2 => (any::<bool>(), least()).prop_map(|(c, least)| Step::Count(c, least)),
+        1 => any::<bool>().prop_map(Step::Drop),
+    ]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        16 => (0usize..4).prop_map(Event::Step),
+        2 => (any::<bool>(), 0u64..5, 0u64..1000, any::<bool>())
+            .prop_map(|(collection, id, value, second_handle)| Event::Write { collection, id, value, second_handle }),
+        2 => (any::<bool>(), 0u64..5, 0u64..1000)
+            .prop_map(|(collection, id, value)| Event::WriteBeforeCommit { collection, id, value }),
+        1 => any::<bool>().prop_map(|second_handle| Event::Checkpoint { second_handle }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    /// Those that commit read and write what they would if they ran one after another, in the order of their commits.
+    #[test]
+    fn committed_transactions_are_serialisable(
+        scripts in proptest::collection::vec(proptest::collection::vec(step(), 1..6), 4),
+        events in proptest::collection::vec(event(), 0..40),
+    ) {
+        let fixture = Fixture::new();
+        let handles = [fixture.open(), fixture.open()];
+        let transactions: Vec<Interactive> = scripts.iter().map(|_| Interactive::default()).collect();
+        let mut at = [0; 4];
+        let mut seen = vec![Vec::new(); 4];
+        let mut model = Model::new();
+        let mut puts = Vec::new();
+        let rest = (0..4).flat_map(|number| (0..7).map(move |_| Event::Step(number)));
+        for event in events.into_iter().chain(rest) {
+            match event {
+                Event::Checkpoint { second_handle } => fixture.checkpoint(&handles[usize::from(second_handle)]),
+                Event::Write { collection, id, value, second_handle } => {
+                    let spec = if collection { fixture.nested() } else { fixture.spec() };
+                    handles[usize::from(second_handle)]
+                        .write(Durability::Os, move |tx| tx.put(&spec, id.into(), text_of(id, value)))
+                        .expect("written");
+                    model.insert((collection, id), value);
+                }
+                Event::WriteBeforeCommit { collection, id, value } => puts.push(Put { collection, id, value }),
+                Event::Step(number) => {
+                    let (handle, script) = (&handles[number % 2], &scripts[number]);
+                    let outcome = match script.get(at[number]) {
+                        Some(step) => transactions[number].step(handle, wait(), |tx| {
+                            let mut seen = seen[number].clone();
+                            run(&mut Engine { fixture: &fixture, tx }, step, &mut seen)?;
+                            Ok(seen)
+                        }).map(|now| seen[number] = now),
+                        None if at[number] == script.len() => {
+                            let committed = commit_behind(&fixture, handle, &puts, &transactions[number]);
+                            for Put { collection, id, value } in puts.drain(..) {
+                                model.insert((collection, id), value);
+                            }
+                            if committed.is_ok() {
+                                let mut expected = Vec::new();
+                                for step in script {
+                                    run(&mut model, step, &mut expected).expect("the model never fails");
+                                }
+                                prop_assert_eq!(&seen[number], &expected, "transaction {}", number);
+                            }
+                            committed
+                        }
+                        None => Ok(()),
+                    };
+                    at[number] += 1;
+                    if let Err(error) = outcome {
+                        prop_assert!(matches!(error, Error::Conflict(_) | Error::Closed), "{}", error);
+                    }
+                }
+            }
+        }
+        for handle in &handles {
+            prop_assert_eq!(&state(&fixture, handle), &model);
+        }
+    }
+}
