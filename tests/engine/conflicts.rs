@@ -3,6 +3,7 @@
 use crate::serialisable::{text_of, value_of};
 use crate::support::{Fixture, Handle, wait};
 use crate::transactions::{commit, put};
+use octoprompt_storage::engine::index::IndexKey;
 use octoprompt_storage::engine::query::Query;
 use octoprompt_storage::engine::{Durability, Interactive, Transaction};
 
@@ -114,4 +115,24 @@ fn a_query_conflicts_with_more_changes_than_are_looked_at() {
         move |tx: &mut Transaction<'_>| (0..1000).try_for_each(|id| tx.put(&spec, id.into(), text_of(id, 1)));
     other.write(Durability::Os, many).expect("written");
     assert_eq!(first(&fixture, &database, &transaction), Err("CONFLICT"));
+}
+
+#[test]
+fn a_look_up_conflicts_only_with_changes_of_what_it_found() {
+    for (id, value, conflicts) in [(2, 10, false), (2, 9, true), (1, 12, false), (1, 10, true)] {
+        let fixture = Fixture::new();
+        let (database, other) = (fixture.open(), fixture.open());
+        write(&fixture, &other, 1, Some(9));
+        let transaction = Interactive::default();
+        let spec = fixture.spec();
+        // Each third value has the name 0.
+        let key = IndexKey::text("0");
+        let found = transaction.step(&database, wait(), |tx| tx.find(&spec, "name", &key)).expect("found");
+        assert_eq!(found, [1.into()]);
+        put(&fixture, &database, &transaction, 9, "mine").expect("put");
+        write(&fixture, &other, id, Some(value));
+        let expected = if conflicts { Err("CONFLICT") } else { Ok(()) };
+        let committed = commit(&database, &transaction).map_err(|error| error.code());
+        assert_eq!(committed, expected, "document {id} with {value}");
+    }
 }

@@ -5,11 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 
 use crate::support::{Fixture, Handle, READ, wait};
+use octoprompt_storage::engine::document::DocumentId;
+use octoprompt_storage::engine::index::IndexKey;
 use octoprompt_storage::engine::query::Query;
 use octoprompt_storage::engine::{
     CollectionSpec, Durability, Error, Interactive, Request, Result, Transaction, WriteOptions, json,
 };
 use proptest::prelude::*;
+
+/// How many names documents have.
+const NAMES: u64 = 3;
 
 /// One step of a transaction. What it writes depends on everything that the transaction read before.
 #[derive(Debug, Clone)]
@@ -23,6 +28,8 @@ enum Step {
     Find(bool, Wanted),
     /// How many documents have at least this value; for 0, how many there are.
     Count(bool, u64),
+    /// The ids that an index has under a name. There are only three names.
+    LookUp(bool, u64),
     Drop(bool),
 }
 
@@ -82,6 +89,7 @@ trait Place {
     fn sum(&mut self, collection: bool) -> Result<u64>;
     fn find(&mut self, collection: bool, wanted: Wanted) -> Result<Vec<u64>>;
     fn count(&mut self, collection: bool, least: u64) -> Result<usize>;
+    fn look_up(&mut self, collection: bool, name: u64) -> Result<Vec<u64>>;
     fn drop(&mut self, collection: bool) -> Result<()>;
 }
 
@@ -97,6 +105,7 @@ fn run(place: &mut impl Place, step: &Step, seen: &mut Vec<u64>) -> Result<()> {
         Step::Sum(collection) => seen.push(place.sum(collection)?),
         Step::Find(collection, wanted) => seen.extend(place.find(collection, wanted)?),
         Step::Count(collection, least) => seen.push(place.count(collection, least)? as u64),
+        Step::LookUp(collection, name) => seen.extend(place.look_up(collection, name)?),
         Step::Drop(collection) => place.drop(collection)?,
     }
     Ok(())
@@ -138,6 +147,11 @@ impl Place for Model {
         Ok(self.iter().filter(|((of, _), value)| *of == collection && **value >= least).count())
     }
 
+    fn look_up(&mut self, collection: bool, name: u64) -> Result<Vec<u64>> {
+        let named = |((of, _), value): &(&(bool, u64), &u64)| *of == collection && **value % NAMES == name;
+        Ok(self.iter().filter(named).map(|((_, id), _)| *id).collect())
+    }
+
     fn drop(&mut self, collection: bool) -> Result<()> {
         self.retain(|(of, _), _| *of != collection);
         Ok(())
@@ -160,7 +174,7 @@ pub fn value_of(text: &[u8]) -> u64 {
 }
 
 pub fn text_of(id: u64, value: u64) -> Vec<u8> {
-    format!("{{\"id\":{id},\"value\":{value}}}").into_bytes()
+    format!("{{\"id\":{id},\"name\":\"{}\",\"value\":{value}}}", value % NAMES).into_bytes()
 }
 
 impl Place for Engine<'_, '_> {
@@ -195,6 +209,15 @@ impl Place for Engine<'_, '_> {
         let spec = self.spec(collection);
         let query = format!("{{{}}}", condition(least).trim_end_matches(','));
         self.tx.count(&spec, &Query::from_json(query.as_bytes())?)
+    }
+
+    fn look_up(&mut self, collection: bool, name: u64) -> Result<Vec<u64>> {
+        let spec = self.spec(collection);
+        let ids = self.tx.find(&spec, "name", &IndexKey::text(&name.to_string()))?;
+        Ok(ids
+            .iter()
+            .filter_map(|id| if let DocumentId::Number(id) = id { Some(*id) } else { None })
+            .collect())
     }
 
     fn drop(&mut self, collection: bool) -> Result<()> {
@@ -271,6 +294,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Sum),
         4 => (any::<bool>(), wanted()).prop_map(|(c, wanted)| Step::Find(c, wanted)),
         2 => (any::<bool>(), least()).prop_map(|(c, least)| Step::Count(c, least)),
+        2 => (any::<bool>(), 0..NAMES).prop_map(|(c, name)| Step::LookUp(c, name)),
         1 => any::<bool>().prop_map(Step::Drop),
     ]
 }
