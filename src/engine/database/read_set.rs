@@ -249,13 +249,13 @@ impl CollectionReads {
     fn answers_hold(&self, before: &DocumentMap, now: &DocumentMap, files: &FileTable) -> bool {
         let Some(changed) = before.changes_to(now, MOST_CHANGED) else { return false };
         let differ = |id: &DocumentId, text: Option<&[u8]>| self.differ_with(before, id, text);
-        // Where one member of an answer has changed, nothing has to be read.
+        // Nothing has to be read of documents that are gone, nor if every change matters.
         let all = self.answers.iter().any(|answer| matches!(answer, Answer::All));
         if changed.iter().any(|(id, entry)| all || entry.is_none() && differ(id, None)) {
             return false;
         }
-        let (part, entries) = (self.examined(), changed.into_iter().filter_map(|(_, entry)| entry));
-        let entries: Vec<&Entry> = entries.collect();
+        let entries: Vec<&Entry> = changed.into_iter().filter_map(|(_, entry)| entry).collect();
+        let part = self.examined();
         if entries.iter().map(|(_, location)| part_len(location, part)).sum::<u64>() > MOST_BYTES {
             return false;
         }
@@ -268,8 +268,13 @@ impl CollectionReads {
 
     /// Whether an answer found among the documents `before` is another one after the changes of an overlay.
     fn differ_after(&self, before: &DocumentMap, overlay: &Overlay) -> Result<bool> {
+        let part = self.examined();
         for (id, pending) in &overlay.documents {
-            let text = pending.new.as_ref().map(|put| self.text_of(put)).transpose()?;
+            let text = match &pending.new {
+                Some(put) if part == Part::Whole && put.len() > MOST_BYTES => return Ok(true),
+                Some(put) => Some(text_of(put, part)?),
+                None => None,
+            };
             if self.differ_with(before, id, text.as_deref()) {
                 return Ok(true);
             }
@@ -283,17 +288,17 @@ impl CollectionReads {
     }
 
     /// Returns the part of a document at which the queries look.
-    fn text_of(&self, put: &Put) -> Result<Arc<[u8]>> {
-        match self.examined() {
-            Part::Whole => Ok(put.whole()?.text),
-            Part::Head => Ok(put.head_object().into()),
-        }
-    }
-
     fn examined(&self) -> Part {
         let mut parts =
             self.answers.iter().filter_map(Answer::query).map(|query| examined_part(&self.spec, query));
         if parts.any(|part| part == Part::Whole) { Part::Whole } else { Part::Head }
+    }
+}
+
+fn text_of(put: &Put, part: Part) -> Result<Arc<[u8]>> {
+    match part {
+        Part::Whole => Ok(put.whole()?.text),
+        Part::Head => Ok(put.head_object().into()),
     }
 }
 
