@@ -136,3 +136,17 @@ fn a_look_up_conflicts_only_with_changes_of_what_it_found() {
         assert_eq!(committed, expected, "document {id} with {value}");
     }
 }
+
+#[test]
+fn a_step_conflicts_once_an_earlier_look_up_would_find_something_else() {
+    let fixture = Fixture::new();
+    let (database, other) = (fixture.open(), fixture.open());
+    let transaction = Interactive::default();
+    let (spec, key) = (fixture.spec(), IndexKey::text("0"));
+    assert!(
+        transaction.step(&database, wait(), |tx| tx.find(&spec, "name", &key)).expect("found").is_empty()
+    );
+    write(&fixture, &other, 1, Some(9));
+    let step = put(&fixture, &database, &transaction, 9, "mine");
+    assert_eq!(step.map_err(|error| error.code()), Err("CONFLICT"));
+}

@@ -74,7 +74,7 @@ enum Event {
     WriteBeforeCommit {
         collection: bool,
         id: u64,
-        value: u64,
+        value: Option<u64>,
     },
     Checkpoint {
         second_handle: bool,
@@ -226,11 +226,11 @@ impl Place for Engine<'_, '_> {
     }
 }
 
-/// A document to put, with this value.
+/// A document to put, with this value; without one, the collection is dropped.
 struct Put {
     collection: bool,
     id: u64,
-    value: u64,
+    value: Option<u64>,
 }
 
 /// Commits a transaction in one group with writes that come before it.
@@ -245,7 +245,10 @@ fn commit_behind(
     let commit = transaction.finish();
     for &Put { collection, id, value } in puts {
         let spec = if collection { fixture.nested() } else { fixture.spec() };
-        let put = move |tx: &mut Transaction<'_>| tx.put(&spec, id.into(), text_of(id, value));
+        let put = move |tx: &mut Transaction<'_>| match value {
+            Some(value) => tx.put(&spec, id.into(), text_of(id, value)),
+            None => tx.drop_collection(&spec),
+        };
         let _ = database.submit(Request::new(options, put, |put| put.expect("written")));
     }
     match commit {
@@ -304,7 +307,7 @@ fn event() -> impl Strategy<Value = Event> {
         16 => (0usize..4).prop_map(Event::Step),
         2 => (any::<bool>(), 0u64..5, 0u64..1000, any::<bool>())
             .prop_map(|(collection, id, value, second_handle)| Event::Write { collection, id, value, second_handle }),
-        2 => (any::<bool>(), 0u64..5, 0u64..1000)
+        2 => (any::<bool>(), 0u64..5, proptest::option::weighted(0.8, 0u64..1000))
             .prop_map(|(collection, id, value)| Event::WriteBeforeCommit { collection, id, value }),
         1 => any::<bool>().prop_map(|second_handle| Event::Checkpoint { second_handle }),
     ]
@@ -349,7 +352,10 @@ proptest! {
                         None if at[number] == script.len() => {
                             let committed = commit_behind(&fixture, handle, &puts, &transactions[number]);
                             for Put { collection, id, value } in puts.drain(..) {
-                                model.insert((collection, id), value);
+                                match value {
+                                    Some(value) => drop(model.insert((collection, id), value)),
+                                    None => Place::drop(&mut model, collection).expect("the model never fails"),
+                                }
                             }
                             if committed.is_ok() {
                                 let mut expected = Vec::new();
