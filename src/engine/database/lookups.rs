@@ -16,7 +16,7 @@ impl Transaction<'_> {
         self.load_whole(spec)?;
         let overlay = self.group.collections.get(&spec.path);
         let state = self.database.state.read();
-        let published = state.loaded(&spec.path).filter(|_| !overlay.is_some_and(|overlay| overlay.dropped));
+        let published = state.loaded(&spec.path).filter(|_| !self.has_dropped(spec));
         let mut ids: Vec<DocumentId> = published
             .into_iter()
             .flat_map(|loaded| loaded.documents.iter())

@@ -245,10 +245,9 @@ impl Transaction<'_> {
         run: impl Fn(&Search<'_>) -> std::result::Result<T, SearchFailure>,
     ) -> Result<T> {
         let overlay = self.group.collections.get(&spec.path);
-        let dropped = overlay.is_some_and(|overlay| overlay.dropped);
         let (entries, files) = {
             let state = self.database.state.read();
-            let entries = match state.loaded(&spec.path).filter(|_| !dropped) {
+            let entries = match state.loaded(&spec.path).filter(|_| !self.has_dropped(spec)) {
                 Some(loaded) => {
                     let indexes: Vec<&Index> = loaded.indexes.iter().collect();
                     let plan = Plan::of(query, &indexes, loaded.documents.len(), false);
