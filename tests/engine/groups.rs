@@ -93,6 +93,22 @@ fn documents_put_after_a_drop_in_the_same_group_survive_it() {
 }
 
 #[test]
+fn a_document_put_and_deleted_by_one_request_after_a_drop_in_the_same_group_stays_gone() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let (spec, text) = (fixture.spec(), record(1, "again").into_bytes());
+    let putting_and_deleting: Work = Box::new(move |tx| {
+        tx.put(&spec, 1.into(), text)?;
+        tx.delete(&spec, 1.into()).map(|deleted| assert!(deleted))
+    });
+    let works = vec![putting(&fixture, 1, "first"), dropping(&fixture), putting_and_deleting];
+    group(&database, works.into_iter().map(|work| (Durability::Full, work)).collect());
+    assert_eq!(fixture.get(&database, 1), None);
+    drop(database);
+    assert_eq!(fixture.get(&fixture.open(), 1), None);
+}
+
+#[test]
 fn documents_put_after_a_drop_in_the_same_group_stay_beside_a_file_that_appears() {
     let fixture = Fixture::new();
     let database = fixture.open();

@@ -332,8 +332,8 @@ struct Spent {
 /// Bytes reserved for each line. Most batches need no more, because long documents are not copied into the line.
 const LINE: usize = 512;
 
-/// For each document of a collection, where it is (`None` if it was deleted) and the sequence number of the batch that
-/// put it there.
+/// For each document that a group changed in a collection, where it is (`None` if it was deleted) and the sequence number
+/// of the batch that put it there.
 type Places = BTreeMap<DocumentId, (Option<Location>, u64)>;
 
 /// Where the documents of a group are, and the sequence number at which each collection was dropped.
@@ -367,6 +367,8 @@ fn encode_ops(
             next(out);
             out.push(format!("{{\"drop\":{}}}", json::quote(path)).as_bytes());
             located.drops.insert(Arc::clone(path), seq);
+            // Nothing remains of what earlier batches put there.
+            located.documents.remove(path);
         }
         if changes.documents.is_empty() {
             continue;
@@ -408,7 +410,7 @@ fn encode_ops(
 fn publish(state: &mut State, group: Group, mut located: Located, position: Position, now: u64) {
     for (path, overlay) in group.collections {
         let path = &path;
-        let mut places = located.documents.remove(path).unwrap_or_default().into_iter().peekable();
+        let mut places = located.documents.remove(path).unwrap_or_default();
         if overlay.dropped {
             let seq = located.drops.get(path).copied().unwrap_or(position.seq);
             state.record_drop(path, seq);
@@ -424,11 +426,8 @@ fn publish(state: &mut State, group: Group, mut located: Located, position: Posi
         }
         let mut changed = false;
         for (id, pending) in overlay.documents {
-            // Both are in ascending order. A place without a document here belongs to one that the group dropped with
-            // its collection.
-            while places.next_if(|(placed, _)| *placed < id).is_some() {}
-            // A document without a place was changed only by requests that failed.
-            let Some((_, (location, seq))) = places.next_if(|(placed, _)| *placed == id) else { continue };
+            // A document without a place was changed only by requests that failed, or left as they found it.
+            let Some((location, seq)) = places.remove(&id) else { continue };
             changed = true;
             match &mut collection.content {
                 Content::Loaded(loaded) => {
