@@ -16,11 +16,8 @@ use crate::world::{DIRECTORY, Documents, Handle, PATHS, file, machine, map_file,
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Puts and deletes in one batch, and whether it is synced.
-    Write(Vec<(usize, u64)>, Vec<(usize, u64)>, bool),
-    /// Several batches in one group.
-    Group(Vec<(usize, u64)>),
-    DropNested,
+    /// Some batches in one group, and whether it is synced.
+    Write(Vec<Writes>, bool),
     Checkpoint,
     Reopen,
     Kill,
@@ -32,16 +29,30 @@ enum Step {
     Repair,
 }
 
+/// What a batch writes.
+#[derive(Debug, Clone)]
+struct Writes {
+    drop_nested: bool,
+    passing: Vec<(usize, u64)>,
+    delete: Vec<(usize, u64)>,
+    put: Vec<(usize, u64)>,
+}
+
+fn writes() -> impl Strategy<Value = Writes> {
+    let keys = |most: usize| prop::collection::vec(key(), 0..most);
+    (prop::bool::weighted(0.1), keys(2), keys(2), keys(4))
+        .prop_map(|(drop_nested, passing, delete, put)| Writes { drop_nested, passing, delete, put })
+}
+
 fn key() -> impl Strategy<Value = (usize, u64)> {
     (0..PATHS.len(), 1..12_u64)
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let keys = |most: usize| prop::collection::vec(key(), 0..most);
+    let group = prop_oneof![2 => 1..2_usize, 1 => 2..5_usize]
+        .prop_flat_map(|batches| prop::collection::vec(writes(), batches));
     prop_oneof![
-        10 => (keys(4), keys(2), any::<bool>()).prop_map(|(put, delete, full)| Step::Write(put, delete, full)),
-        3 => keys(5).prop_map(Step::Group),
-        1 => Just(Step::DropNested),
+        14 => (group, any::<bool>()).prop_map(|(group, full)| Step::Write(group, full)),
         3 => Just(Step::Checkpoint),
         2 => Just(Step::Reopen),
         2 => Just(Step::Kill),
@@ -86,6 +97,10 @@ impl Life {
         keys.into_iter().map(next).collect()
     }
 
+    fn batch(&mut self, Writes { drop_nested, passing, delete, put }: Writes) -> Batch {
+        Batch { drop_nested, passing, delete, put: self.versions(put), in_files: false }
+    }
+
     fn commit(&mut self, batches: &[Batch], durability: Durability) -> Result<(), String> {
         for (batch, result) in batches.iter().zip(write_group(self.database()?, batches, durability)) {
             result.map_err(|error| error.to_string())?;
@@ -119,20 +134,9 @@ impl Life {
     fn live(&mut self, step: Step) -> Result<(), String> {
         let last = self.states.len() - 1;
         match step {
-            Step::Write(put, delete, full) => {
-                let batch = Batch { put: self.versions(put), delete, ..Batch::default() };
-                self.commit(&[batch], if full { Durability::Full } else { Durability::Os })?;
-            }
-            Step::Group(keys) => {
-                let batches: Vec<Batch> = self
-                    .versions(keys)
-                    .into_iter()
-                    .map(|(collection, id, version)| Batch::put(collection, id, version))
-                    .collect();
-                self.commit(&batches, Durability::Os)?;
-            }
-            Step::DropNested => {
-                self.commit(&[Batch { drop_nested: true, ..Batch::default() }], Durability::Full)?;
+            Step::Write(group, full) => {
+                let batches: Vec<Batch> = group.into_iter().map(|writes| self.batch(writes)).collect();
+                self.commit(&batches, if full { Durability::Full } else { Durability::Os })?;
             }
             Step::Checkpoint => {
                 self.database()?.checkpoint(no_wait()).map_err(|error| error.to_string())?;

@@ -69,9 +69,12 @@ impl Op {
 /// What one batch does to the model and to the database.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
-    pub put: Vec<(usize, u64, u32)>,
-    pub delete: Vec<(usize, u64)>,
+    /// Comes before everything else.
     pub drop_nested: bool,
+    /// Documents that the batch puts and then deletes.
+    pub passing: Vec<(usize, u64)>,
+    pub delete: Vec<(usize, u64)>,
+    pub put: Vec<(usize, u64, u32)>,
     /// Whether the documents that are put have files of their own.
     pub in_files: bool,
 }
@@ -85,7 +88,7 @@ impl Batch {
         if self.drop_nested {
             documents.retain(|(collection, _), _| *collection != 1);
         }
-        for key in &self.delete {
+        for key in self.passing.iter().chain(&self.delete) {
             documents.remove(key);
         }
         for &(collection, id, version) in &self.put {
@@ -108,7 +111,10 @@ impl Batch {
             transaction.drop_collection(&spec(1))?;
             transaction.remove_path("data/7")?;
         }
-        for &(collection, id) in &self.delete {
+        for &(collection, id) in &self.passing {
+            transaction.put(&spec(collection), id.into(), text(id, 0).into_bytes())?;
+        }
+        for &(collection, id) in self.passing.iter().chain(&self.delete) {
             transaction.delete(&spec(collection), id.into())?;
         }
         let mut files = files.into_iter();
