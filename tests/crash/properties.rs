@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use octoprompt_storage::engine::fs::{Extreme, Seeded, SimFs};
-use octoprompt_storage::engine::{Durability, repair, verify};
+use octoprompt_storage::engine::{Durability, Error, repair, verify};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -36,12 +36,15 @@ struct Writes {
     passing: Vec<(usize, u64)>,
     delete: Vec<(usize, u64)>,
     put: Vec<(usize, u64)>,
+    fails: bool,
 }
 
 fn writes() -> impl Strategy<Value = Writes> {
     let keys = |most: usize| prop::collection::vec(key(), 0..most);
-    (prop::bool::weighted(0.1), keys(2), keys(2), keys(4))
-        .prop_map(|(drop_nested, passing, delete, put)| Writes { drop_nested, passing, delete, put })
+    let rarely = || prop::bool::weighted(0.1);
+    (rarely(), keys(2), keys(2), keys(4), rarely()).prop_map(|(drop_nested, passing, delete, put, fails)| {
+        Writes { drop_nested, passing, delete, put, fails }
+    })
 }
 
 fn key() -> impl Strategy<Value = (usize, u64)> {
@@ -97,18 +100,22 @@ impl Life {
         keys.into_iter().map(next).collect()
     }
 
-    fn batch(&mut self, Writes { drop_nested, passing, delete, put }: Writes) -> Batch {
-        Batch { drop_nested, passing, delete, put: self.versions(put), in_files: false }
+    fn batch(&mut self, Writes { drop_nested, passing, delete, put, fails }: Writes) -> Batch {
+        Batch { drop_nested, passing, delete, put: self.versions(put), in_files: false, fails }
     }
 
     fn commit(&mut self, batches: &[Batch], durability: Durability) -> Result<(), String> {
         for (batch, result) in batches.iter().zip(write_group(self.database()?, batches, durability)) {
-            result.map_err(|error| error.to_string())?;
+            match result {
+                Err(Error::NotFound { .. }) if batch.fails => continue,
+                other => other.map_err(|error| error.to_string())?,
+            }
             let mut state = self.now();
             batch.model(&mut state);
             self.states.push(state);
         }
-        if durability == Durability::Full {
+        // A group of requests that all fail waits for no disk.
+        if durability == Durability::Full && batches.iter().any(|batch| !batch.fails) {
             self.settle();
         }
         Ok(())

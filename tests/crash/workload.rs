@@ -77,6 +77,8 @@ pub struct Batch {
     pub put: Vec<(usize, u64, u32)>,
     /// Whether the documents that are put have files of their own.
     pub in_files: bool,
+    /// Whether the request fails after all this, so that nothing of it remains.
+    pub fails: bool,
 }
 
 impl Batch {
@@ -84,6 +86,7 @@ impl Batch {
         Batch { put: vec![(collection, id, version)], ..Batch::default() }
     }
 
+    /// Applies a batch that succeeded.
     pub fn model(&self, documents: &mut Documents) {
         if self.drop_nested {
             documents.retain(|(collection, _), _| *collection != 1);
@@ -124,7 +127,7 @@ impl Batch {
                 None => transaction.put(&spec(collection), id.into(), text(id, version).into_bytes())?,
             }
         }
-        Ok(())
+        if self.fails { Err(Error::NotFound { what: "document", id: "1".into() }) } else { Ok(()) }
     }
 
     pub fn write(&self, database: &Database, durability: Durability) -> Result<(), Error> {
