@@ -1,6 +1,7 @@
 //! Where the documents of a collection are stored, ordered by id.
 
 use std::cmp::Ordering;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{self, AtomicU32};
 
@@ -260,14 +261,43 @@ impl DocumentMap {
         }
     }
 
-    /// Iterates over the entries after `id`, or over all entries, in ascending order. O(log n) to start.
-    pub fn iter_after(&self, id: Option<&DocumentId>) -> impl Iterator<Item = &Entry> {
-        let chunk = id.map_or(0, |id| self.chunk_of(id));
-        let rest = self.chunks.get(chunk..).unwrap_or_default();
-        let passed = id
-            .zip(rest.first())
-            .map_or(0, |(id, chunk)| chunk.entries.partition_point(|entry| entry.0 <= *id));
-        rest.iter().flat_map(|chunk| chunk.entries.iter()).skip(passed)
+    /// Iterates over the entries with ids in a range, in ascending order or from the last one. O(log n) to start.
+    pub fn range<'m>(
+        &'m self,
+        start: Bound<&DocumentId>,
+        end: Bound<&DocumentId>,
+    ) -> impl DoubleEndedIterator<Item = &'m Entry> + use<'m> {
+        let (first, end) = (self.place_of_start(start), self.place_of_end(end));
+        (first.0..=end.0).flat_map(move |at| {
+            let chunk = self.chunks.get(at).map_or(&[][..], |chunk| &chunk.entries);
+            let from = if at == first.0 { first.1 } else { 0 };
+            let to = if at == end.0 { end.1 } else { chunk.len() };
+            chunk.get(from..to).unwrap_or_default()
+        })
+    }
+
+    /// Returns the chunk with the first entry that a range may have, and the place of this entry in it.
+    fn place_of_start(&self, bound: Bound<&DocumentId>) -> (usize, usize) {
+        match bound {
+            Bound::Unbounded => (0, 0),
+            Bound::Included(id) => self.place(id, |entry| entry.0 < *id),
+            Bound::Excluded(id) => self.place(id, |entry| entry.0 <= *id),
+        }
+    }
+
+    /// Returns the chunk with the first entry after a range, and the place of this entry in it.
+    fn place_of_end(&self, bound: Bound<&DocumentId>) -> (usize, usize) {
+        match bound {
+            Bound::Unbounded => (self.chunks.len(), 0),
+            Bound::Included(id) => self.place(id, |entry| entry.0 <= *id),
+            Bound::Excluded(id) => self.place(id, |entry| entry.0 < *id),
+        }
+    }
+
+    /// Returns the chunk of an id, and how many of its entries are `before`.
+    fn place(&self, id: &DocumentId, before: impl Fn(&Entry) -> bool) -> (usize, usize) {
+        let at = self.chunk_of(id);
+        (at, self.chunks.get(at).map_or(0, |chunk| chunk.entries.partition_point(before)))
     }
 
     /// Iterates over all entries in ascending order.
@@ -281,6 +311,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use std::ops::RangeBounds;
 
     fn location(offset: u64) -> Location {
         Location { offset, hash: 0, file: FileId(0), len: 0, head: 0, revision: Revision::UNKNOWN }
@@ -310,10 +341,19 @@ mod tests {
             for (id, offset) in &model {
                 prop_assert_eq!(map.get(id).map(|location| location.offset), Some(*offset));
             }
-            for after in [0, 700, 1499] {
-                let rest: Vec<_> = map.iter_after(Some(&after.into())).map(|(id, _)| id.clone()).collect();
-                let expected = model.keys().filter(|id| **id > after.into()).cloned();
-                prop_assert!(rest.into_iter().eq(expected));
+            let bounds = [
+                Bound::Unbounded,
+                Bound::Included(DocumentId::from(0)),
+                Bound::Excluded(700.into()),
+                Bound::Included(1000.into()),
+                Bound::Excluded(1499.into()),
+            ];
+            for (start, end) in bounds.iter().flat_map(|start| bounds.iter().map(move |end| (start, end))) {
+                let range = || map.range(start.as_ref(), end.as_ref()).map(|(id, _)| id.clone());
+                let within = |id: &&DocumentId| (start.as_ref(), end.as_ref()).contains(*id);
+                let expected: Vec<DocumentId> = model.keys().filter(within).cloned().collect();
+                prop_assert!(range().eq(expected.iter().cloned()));
+                prop_assert!(range().rev().eq(expected.into_iter().rev()));
             }
             prop_assert_eq!(view.len() as u64, start);
             prop_assert!(view.iter().all(|(id, location)| *id == location.offset.into()));

@@ -25,6 +25,7 @@ mod network;
 mod owners;
 mod queries;
 mod query_plans;
+mod random_queries;
 mod recovery;
 mod removals;
 mod repairs;

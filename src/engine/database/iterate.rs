@@ -1,5 +1,6 @@
 //! Reading a collection of any size a part at a time, as it was when the reading began.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::Database;
@@ -39,7 +40,8 @@ impl Database {
         after: Option<&DocumentId>,
         count: usize,
     ) -> Result<Slice> {
-        let mut entries = view.documents.iter_after(after).peekable();
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut entries = view.documents.range(start, Bound::Unbounded).peekable();
         loop {
             let mut bytes = 0;
             let mut step: Vec<Entry> = Vec::new();

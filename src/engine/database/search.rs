@@ -1,6 +1,7 @@
 //! Running queries: candidates from the indexes, checked against their texts.
 
 use std::collections::BTreeMap;
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use super::file_table::FileTable;
@@ -46,7 +47,12 @@ pub(super) struct Changed<'a> {
 }
 
 pub(super) enum Entries {
-    All(DocumentMap),
+    /// Those with ids in a range, ascending or descending.
+    Range {
+        documents: DocumentMap,
+        range: (Bound<DocumentId>, Bound<DocumentId>),
+        descending: bool,
+    },
     Some(Vec<Entry>),
     /// Those with these ids, looked up as they are read: no lock is held then, and often the first of them are enough.
     Chosen(Vec<DocumentId>, DocumentMap),
@@ -102,15 +108,15 @@ pub(super) fn examined_part(spec: &CollectionSpec, query: &Query) -> Part {
 impl<'a> Changed<'a> {
     fn of(overlay: &'a Overlay, query: &Query) -> Result<Changed<'a>> {
         let documents = &overlay.documents;
-        let candidates = if documents.len() > READ_THROUGH {
-            let indexes = overlay.indexes();
-            Plan::of(query, &indexes, documents.len(), false).candidates(&indexes)?
-        } else {
-            Candidates::All
-        };
         let put = |(id, pending): (&'a DocumentId, &'a Pending)| Some((id, pending.new.as_ref()?));
-        let puts = match candidates {
-            Candidates::All => documents.iter().filter_map(put).collect(),
+        if documents.len() <= READ_THROUGH {
+            return Ok(Changed { documents, puts: documents.iter().filter_map(put).collect() });
+        }
+        let indexes = overlay.indexes();
+        let puts = match Plan::of(query, &indexes, documents, false).candidates(&indexes, documents)? {
+            Candidates::Range { range, .. } => {
+                documents.iter().filter(|(id, _)| range.contains(*id)).filter_map(put).collect()
+            }
             Candidates::Some(ids) => {
                 ids.iter().filter_map(|id| documents.get_key_value(id)).filter_map(put).collect()
             }
@@ -122,7 +128,9 @@ impl<'a> Changed<'a> {
 impl Entries {
     fn of(candidates: Candidates, documents: &DocumentMap) -> Entries {
         match candidates {
-            Candidates::All => Entries::All(documents.clone()),
+            Candidates::Range { range, descending } => {
+                Entries::Range { documents: documents.clone(), range, descending }
+            }
             Candidates::Some(ids) => Entries::Chosen(ids, documents.clone()),
         }
     }
@@ -180,8 +188,8 @@ impl Database {
             cancel::check()?;
             let planned = self.with_loaded(spec, options, |state, loaded| {
                 let indexes: Vec<&Index> = loaded.indexes.iter().collect();
-                let plan = Plan::of(query, &indexes, loaded.documents.len(), true);
-                let entries = Entries::of(plan.candidates(&indexes)?, &loaded.documents);
+                let plan = Plan::of(query, &indexes, &loaded.documents, true);
+                let entries = Entries::of(plan.candidates(&indexes, &loaded.documents)?, &loaded.documents);
                 let described = plan.describe(query, &indexes);
                 Ok::<_, Error>((plan.is_ordered(), entries, Arc::clone(&state.files), described))
             })?;
@@ -245,20 +253,22 @@ impl Transaction<'_> {
         run: impl Fn(&Search<'_>) -> std::result::Result<T, SearchFailure>,
     ) -> Result<T> {
         let overlay = self.group.collections.get(&spec.path);
-        let (entries, files) = {
+        let is_changed = overlay.is_some_and(|overlay| !overlay.documents.is_empty());
+        let (entries, ordered, files) = {
             let state = self.database.state.read();
-            let entries = match state.loaded(&spec.path).filter(|_| !self.has_dropped(spec)) {
+            let (entries, ordered) = match state.loaded(&spec.path).filter(|_| !self.has_dropped(spec)) {
                 Some(loaded) => {
                     let indexes: Vec<&Index> = loaded.indexes.iter().collect();
-                    let plan = Plan::of(query, &indexes, loaded.documents.len(), false);
-                    Entries::of(plan.candidates(&indexes)?, &loaded.documents)
+                    let plan = Plan::of(query, &indexes, &loaded.documents, !is_changed);
+                    let candidates = plan.candidates(&indexes, &loaded.documents)?;
+                    (Entries::of(candidates, &loaded.documents), plan.is_ordered())
                 }
-                None => Entries::Some(Vec::new()),
+                None => (Entries::Some(Vec::new()), true),
             };
-            (entries, Arc::clone(&state.files))
+            (entries, ordered, Arc::clone(&state.files))
         };
         let changed = overlay.map(|overlay| Changed::of(overlay, query)).transpose()?;
-        let search = Search { spec, query, files, entries, ordered: false, changed };
+        let search = Search { spec, query, files, entries, ordered, changed };
         run(&search).map_err(|failure| match failure {
             SearchFailure::Other(error) => error,
             SearchFailure::Read(location, failure) => self.database.read_error(spec, &location, failure),
@@ -323,7 +333,10 @@ impl Search<'_> {
     /// Returns what `work` returns for the stored entries.
     fn with_entries<'s, T>(&'s self, work: impl FnOnce(&mut dyn Iterator<Item = &'s Entry>) -> T) -> T {
         match &self.entries {
-            Entries::All(documents) => work(&mut documents.iter()),
+            Entries::Range { documents, range, descending } => {
+                let mut entries = documents.range(range.0.as_ref(), range.1.as_ref());
+                if *descending { work(&mut entries.rev()) } else { work(&mut entries) }
+            }
             Entries::Some(entries) => work(&mut entries.iter()),
             Entries::Chosen(ids, documents) => work(&mut ids.iter().filter_map(|id| documents.entry(id))),
         }
@@ -341,6 +354,11 @@ impl Search<'_> {
 
     fn examined(&self) -> Part {
         examined_part(self.spec, self.query)
+    }
+
+    /// Whether the entries come in descending order of their ids.
+    fn descends(&self) -> bool {
+        matches!(self.entries, Entries::Range { descending: true, .. })
     }
 
     /// Whether the first matches found are the first of the answer.
@@ -387,35 +405,43 @@ impl Matches<'_> {
         let search = self.search;
         let mut entries = entries.filter(|(id, _)| !search.is_replaced(id));
         let needed = search.query.needed();
+        // Often the first step is enough. If it is not, the next ones read more at a time.
+        let mut size = needed.map_or(STEP, |needed| needed.clamp(16, STEP));
         let mut scanned = 0;
         loop {
             cancel::check()?;
             if search.finds_in_order() && needed.is_some_and(|needed| self.found.len() >= needed) {
                 return Ok(scanned);
             }
-            let step: Vec<&Entry> =
-                entries.by_ref().take(STEP.min(needed.map_or(STEP, |needed| needed.max(16)))).collect();
+            let mut step: Vec<&Entry> = entries.by_ref().take(size).collect();
             if step.is_empty() {
                 return Ok(scanned);
             }
+            size = STEP.min(size * 2);
             scanned += step.len();
-            let mut at = 0;
-            let visit = |(id, _): &Entry, text: &[u8]| {
+            // Neighbours are read together, which ascend in their file.
+            if search.descends() {
+                step.reverse();
+            }
+            let before = self.found.len();
+            let visit = |entry: &Entry, text: &[u8]| {
                 if search.query.condition().holds(text) {
-                    self.add(id, text, step[at]);
+                    self.add(entry, text);
                 }
-                at += 1;
             };
-            read_run(&search.files, step.iter().copied(), examined, visit)?;
+            read_run(&search.files, step.into_iter(), examined, visit)?;
+            if search.descends() {
+                self.found[before..].reverse();
+            }
             self.drop_surplus();
         }
     }
 
-    fn add(&mut self, id: &DocumentId, text: &[u8], entry: &Entry) {
+    fn add(&mut self, entry: &Entry, text: &[u8]) {
         let keep = self.keeps && self.kept + text.len() <= KEPT_BYTES;
         let source = if keep { Source::Text(text.into()) } else { Source::Stored(entry.clone()) };
         self.kept += if keep { text.len() } else { 0 };
-        self.found.push(Match { rank: self.search.query.rank(id, text), source });
+        self.found.push(Match { rank: self.search.query.rank(&entry.0, text), source });
     }
 
     /// Drops surplus matches if only the first of many are needed.

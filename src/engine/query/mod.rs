@@ -5,10 +5,12 @@
 //! returns is checked again.
 
 mod condition;
+mod ids;
 mod parse;
 mod path;
 mod pattern;
 mod plan;
+mod range;
 mod select;
 mod value;
 
@@ -121,7 +123,8 @@ impl Query {
     /// Returns the rank by which a document is ordered.
     pub fn rank(&self, id: &DocumentId, document: &[u8]) -> Rank {
         let key = |order: &Order| {
-            let keys = order.path.keys(document);
+            let own = if ids::is_id(&order.path) { ids::key(id) } else { None };
+            let keys = own.map_or_else(|| order.path.keys(document), |key| vec![key]);
             match order.direction {
                 Direction::Ascending => RankKey::Ascending(keys.into_iter().min().unwrap_or(IndexKey::Null)),
                 Direction::Descending => {

@@ -1,12 +1,14 @@
 //! Which index answers a query best.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 
 use serde_json::json;
 
 use super::condition::{Comparison, Condition, Test};
+use super::ids::{self, Ids};
 use super::path::FieldPath;
+use super::range::{Range, narrower};
 use super::value::Value;
 use super::{Direction, Query};
 use crate::engine::document::DocumentId;
@@ -24,9 +26,6 @@ const INTERSECT_FACTOR: usize = 8;
 /// A computed index is not searched for more combinations of values than this.
 const COMBINATIONS: usize = 1000;
 
-/// Bounds of a range of keys.
-type Range = (Bound<IndexKey>, Bound<IndexKey>);
-
 /// How the documents that may meet a condition are found.
 #[derive(Debug, Clone)]
 enum Access {
@@ -38,8 +37,11 @@ enum Access {
     },
     Range {
         index: usize,
-        range: Range,
+        range: Range<IndexKey>,
     },
+    /// Documents with these ids.
+    Ids(Vec<DocumentId>),
+    IdRange(Range<DocumentId>),
     /// The documents that all of them return.
     Intersection(Vec<Access>),
     /// The documents that any of them returns.
@@ -51,27 +53,47 @@ enum Access {
 pub struct Plan {
     access: Access,
     estimated: usize,
-    /// The direction, if the candidates come in the order of the answer.
-    ordered: Option<Direction>,
+    /// What the candidates are ordered by, if they come in the order of the answer.
+    order: Option<(OrderedBy, Direction)>,
 }
 
-/// The documents that may meet a query's condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OrderedBy {
+    /// The index of the range.
+    Index,
+    Id,
+}
+
+/// The documents that may meet a query's condition: in the order of the answer if the plan is ordered, else ids ascending.
 pub enum Candidates {
-    All,
-    /// In the order of the answer if the plan is ordered, else ids ascending.
+    /// Those with ids in a range.
+    Range {
+        range: Range<DocumentId>,
+        descending: bool,
+    },
     Some(Vec<DocumentId>),
 }
 
 impl Plan {
     /// Picks the index that returns the fewest documents, and prefers one with unique keys if two return equally many. With
     /// `in_order`, an index may also be picked for its order. O(indexes × conditions).
-    pub fn of(query: &Query, indexes: &[&Index], documents: usize, in_order: bool) -> Plan {
-        let (access, estimated) = access(&query.condition, indexes, documents);
-        let mut plan = Plan { access, estimated, ordered: None };
-        if in_order && let [order] = query.order.as_slice() {
-            plan.order_by_index(&order.path, order.direction, indexes, documents);
+    pub fn of(query: &Query, indexes: &[&Index], ids: &dyn Ids, in_order: bool) -> Plan {
+        let (access, estimated) = access(&query.condition, indexes, ids);
+        let mut plan = Plan { access, estimated, order: None };
+        if in_order {
+            plan.find_order(query, indexes, ids);
         }
         plan
+    }
+
+    fn find_order(&mut self, query: &Query, indexes: &[&Index], ids: &dyn Ids) {
+        let Some(first) = query.order.first() else { return };
+        // No two documents have the same id, so nothing more can matter.
+        if ids::is_id(&first.path) && orders_ids(&query.condition, ids) {
+            self.order = Some((OrderedBy::Id, first.direction));
+        } else if query.order.len() == 1 && (!ids::is_id(&first.path) || ids::are_texts(ids)) {
+            self.order_by_index(&first.path, first.direction, indexes, ids.len());
+        }
     }
 
     fn order_by_index(
@@ -90,13 +112,13 @@ impl Plan {
             })
         };
         match &self.access {
-            Access::Range { index, .. } if serves(*index) => self.ordered = Some(direction),
+            Access::Range { index, .. } if serves(*index) => self.order = Some((OrderedBy::Index, direction)),
             Access::Scan => {
                 // An index that lacks a document because it has no key cannot return all documents.
                 let complete = |at: &usize| serves(*at) && indexes[*at].total_entries() == documents;
                 if let Some(index) = (0..indexes.len()).find(complete) {
                     self.access = Access::Range { index, range: (Bound::Unbounded, Bound::Unbounded) };
-                    self.ordered = Some(direction);
+                    self.order = Some((OrderedBy::Index, direction));
                 }
             }
             _ => {}
@@ -104,28 +126,40 @@ impl Plan {
     }
 
     pub fn is_ordered(&self) -> bool {
-        self.ordered.is_some()
+        self.order.is_some()
     }
 
-    /// O(documents found · log n).
-    pub fn candidates(&self, indexes: &[&Index]) -> Result<Candidates> {
-        let Some(direction) = self.ordered else { return candidates(&self.access, indexes) };
-        let Access::Range { index, range } = &self.access else { return candidates(&self.access, indexes) };
-        let mut groups = indexes[*index].groups(range.0.as_ref(), range.1.as_ref())?;
-        // Documents with the same key are in the order of their ids, whatever the direction of the keys.
-        if direction == Direction::Descending {
-            groups.reverse();
+    /// O(documents found · log n), or O(1) if they are a range of ids.
+    pub fn candidates(&self, indexes: &[&Index], ids: &dyn Ids) -> Result<Candidates> {
+        match (self.order, &self.access) {
+            (Some((OrderedBy::Index, direction)), Access::Range { index, range }) => {
+                let mut groups = indexes[*index].groups(range.0.as_ref(), range.1.as_ref())?;
+                // Documents with the same key are in the order of their ids, whatever the direction of the keys.
+                if direction == Direction::Descending {
+                    groups.reverse();
+                }
+                Ok(Candidates::Some(groups.into_iter().flatten().collect()))
+            }
+            (Some((OrderedBy::Id, Direction::Descending)), access) => {
+                Ok(match candidates(access, indexes, ids)? {
+                    Candidates::Range { range, .. } => Candidates::Range { range, descending: true },
+                    Candidates::Some(mut ids) => {
+                        ids.reverse();
+                        Candidates::Some(ids)
+                    }
+                })
+            }
+            (_, access) => candidates(access, indexes, ids),
         }
-        Ok(Candidates::Some(groups.into_iter().flatten().collect()))
     }
 
     /// Returns the plan as data: `{ kind, index?, keys?, range?, of?, sort, estimated }`.
     pub fn describe(&self, query: &Query, indexes: &[&Index]) -> serde_json::Value {
         let mut described = describe(&self.access, indexes);
-        let sort = match (query.has_order(), self.ordered) {
-            (true, Some(_)) => "index",
-            (true, None) => "memory",
-            (false, _) => "id",
+        let sort = match self.order {
+            Some((OrderedBy::Index, _)) => "index",
+            None if query.has_order() => "memory",
+            Some((OrderedBy::Id, _)) | None => "id",
         };
         let mut residual = BTreeSet::new();
         query.condition.each_path(&mut |path| {
@@ -138,30 +172,38 @@ impl Plan {
     }
 }
 
+/// Whether the order of the ids is that of the answer, for documents that meet the condition.
+fn orders_ids(condition: &Condition, of: &dyn Ids) -> bool {
+    let mut required = Vec::new();
+    condition.each_required(&mut |condition| required.push(condition));
+    let is_text = |test: &Test| matches!(test, Test::Compare(_, Value::Text(_)));
+    ids::are_numbers(of) || ids::are_texts(of) && tests_on(&required, ids::NAME).any(is_text)
+}
+
 fn describe(access: &Access, indexes: &[&Index]) -> serde_json::Value {
     let name = |at: &usize| indexes.get(*at).map(|index| index.spec().config.name.clone());
-    let bound = |bound: &Bound<IndexKey>| match bound {
-        Bound::Unbounded => None,
-        Bound::Included(key) => Some((true, key.to_string())),
-        Bound::Excluded(key) => Some((false, key.to_string())),
+    let key = |key: &IndexKey| {
+        let text = key.to_string();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap_or_else(|_| text.into())
     };
-    let key = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap_or_else(|_| text.into());
+    let id = |id: &DocumentId| match id {
+        DocumentId::Number(number) => json!(number),
+        DocumentId::Text(text) => json!(text),
+    };
     match access {
         Access::Scan => json!({ "kind": "scan", "index": null }),
         Access::Keys { index, keys } => {
-            let keys: Vec<_> = keys.iter().map(|found| key(&found.to_string())).collect();
+            let keys: Vec<_> = keys.iter().map(key).collect();
             json!({ "kind": "keys", "index": name(index), "keys": keys })
         }
         Access::Range { index, range } => {
-            let mut bounds = serde_json::Map::new();
-            if let Some((included, text)) = bound(&range.0) {
-                bounds.insert(if included { "$gte" } else { "$gt" }.into(), key(&text));
-            }
-            if let Some((included, text)) = bound(&range.1) {
-                bounds.insert(if included { "$lte" } else { "$lt" }.into(), key(&text));
-            }
-            json!({ "kind": "range", "index": name(index), "range": bounds })
+            json!({ "kind": "range", "index": name(index), "range": bounds(range, key) })
         }
+        Access::Ids(ids) => {
+            let keys: Vec<_> = ids.iter().map(id).collect();
+            json!({ "kind": "ids", "index": null, "keys": keys })
+        }
+        Access::IdRange(range) => json!({ "kind": "ids", "index": null, "range": bounds(range, id) }),
         Access::Intersection(of) | Access::Union(of) => {
             let kind = if matches!(access, Access::Union(_)) { "union" } else { "intersection" };
             let of: Vec<_> = of.iter().map(|access| describe(access, indexes)).collect();
@@ -170,47 +212,74 @@ fn describe(access: &Access, indexes: &[&Index]) -> serde_json::Value {
     }
 }
 
-fn candidates(access: &Access, indexes: &[&Index]) -> Result<Candidates> {
-    let sets = |of: &[Access]| -> Result<Option<Vec<BTreeSet<DocumentId>>>> {
-        let mut sets = Vec::with_capacity(of.len());
-        for access in of {
-            match candidates(access, indexes)? {
-                Candidates::All => return Ok(None),
-                Candidates::Some(ids) => sets.push(ids.into_iter().collect()),
-            }
+/// Returns a range as the operators that a query would have.
+fn bounds<T>(range: &Range<T>, data: impl Fn(&T) -> serde_json::Value) -> serde_json::Value {
+    let mut bounds = serde_json::Map::new();
+    for (bound, included, excluded) in [(&range.0, "$gte", "$gt"), (&range.1, "$lte", "$lt")] {
+        match bound {
+            Bound::Unbounded => {}
+            Bound::Included(value) => drop(bounds.insert(included.into(), data(value))),
+            Bound::Excluded(value) => drop(bounds.insert(excluded.into(), data(value))),
         }
-        Ok(Some(sets))
-    };
+    }
+    bounds.into()
+}
+
+/// Ids ascending.
+fn candidates(access: &Access, indexes: &[&Index], ids: &dyn Ids) -> Result<Candidates> {
     let sorted = |mut ids: Vec<DocumentId>| {
         ids.sort_unstable();
         ids.dedup();
         Candidates::Some(ids)
     };
+    let range = |range: Range<DocumentId>| Candidates::Range { range, descending: false };
     Ok(match access {
-        Access::Scan => Candidates::All,
+        Access::Scan => range(ids::ALL),
+        Access::Ids(ids) => Candidates::Some(ids.clone()),
+        Access::IdRange(wanted) => range(wanted.clone()),
         Access::Keys { index, keys } => {
             sorted(keys.iter().flat_map(|key| indexes[*index].find_exact(key)).collect())
         }
         Access::Range { index, range } => sorted(indexes[*index].range(range.0.as_ref(), range.1.as_ref())?),
-        Access::Union(of) => match sets(of)? {
-            None => Candidates::All,
-            Some(sets) => {
-                Candidates::Some(sets.into_iter().flatten().collect::<BTreeSet<_>>().into_iter().collect())
+        Access::Union(of) => {
+            let mut all = BTreeSet::new();
+            for access in of {
+                match candidates(access, indexes, ids)? {
+                    Candidates::Range { range, .. } => all.extend(ids.within(&range).cloned()),
+                    Candidates::Some(ids) => all.extend(ids),
+                }
             }
-        },
+            Candidates::Some(all.into_iter().collect())
+        }
         Access::Intersection(of) => {
-            let Some(sets) = sets(of)? else { return Ok(Candidates::All) };
-            let common = sets.into_iter().reduce(|one, other| one.intersection(&other).cloned().collect());
-            Candidates::Some(common.unwrap_or_default().into_iter().collect())
+            let (mut within, mut common): (_, Option<BTreeSet<DocumentId>>) = (ids::ALL, None);
+            for access in of {
+                match candidates(access, indexes, ids)? {
+                    Candidates::Range { range, .. } => within = narrower(within, range),
+                    Candidates::Some(ids) => {
+                        common = Some(match common {
+                            None => ids.into_iter().collect(),
+                            Some(common) => ids.into_iter().filter(|id| common.contains(id)).collect(),
+                        });
+                    }
+                }
+            }
+            match common {
+                None => range(within),
+                Some(common) => {
+                    Candidates::Some(common.into_iter().filter(|id| within.contains(id)).collect())
+                }
+            }
         }
     })
 }
 
 /// Returns the best way to find a superset of the documents that meet the condition, and the number of documents it returns.
-fn access(condition: &Condition, indexes: &[&Index], documents: usize) -> (Access, usize) {
+fn access(condition: &Condition, indexes: &[&Index], ids: &dyn Ids) -> (Access, usize) {
+    let documents = ids.len();
     let mut required = Vec::new();
     condition.each_required(&mut |condition| required.push(condition));
-    let mut ways: Vec<(Access, usize)> = Vec::new();
+    let mut ways: Vec<(Access, usize)> = through_ids(&required, ids).into_iter().collect();
     for (at, &index) in indexes.iter().enumerate() {
         let way = match index.spec().extractor {
             _ if !is_usable(index) => None,
@@ -223,8 +292,7 @@ fn access(condition: &Condition, indexes: &[&Index], documents: usize) -> (Acces
     }
     for condition in &required {
         if let Condition::Any(any) = condition {
-            let branches: Vec<_> =
-                any.iter().map(|condition| access(condition, indexes, documents)).collect();
+            let branches: Vec<_> = any.iter().map(|condition| access(condition, indexes, ids)).collect();
             if branches.iter().all(|(access, _)| !matches!(access, Access::Scan)) {
                 let estimated = branches.iter().map(|(_, estimated)| estimated).sum();
                 ways.push((
@@ -235,6 +303,7 @@ fn access(condition: &Condition, indexes: &[&Index], documents: usize) -> (Acces
         }
     }
     let unique = |access: &Access| match access {
+        Access::Ids(_) => true,
         Access::Keys { index, .. } => indexes[*index].spec().config.unique,
         _ => false,
     };
@@ -242,7 +311,7 @@ fn access(condition: &Condition, indexes: &[&Index], documents: usize) -> (Acces
     order::sort_by(&mut ways, |one, other| rank(one).cmp(&rank(other)));
     let mut ways = ways.into_iter();
     let Some((first, estimated)) = ways.next() else { return (Access::Scan, documents) };
-    if estimated > documents && !matches!(first, Access::Range { .. }) {
+    if estimated > documents && !matches!(first, Access::Range { .. } | Access::Ids(_)) {
         return (Access::Scan, documents);
     }
     if estimated > INTERSECT_FROM
@@ -282,6 +351,17 @@ fn keys_of(test: &Test) -> Option<Vec<IndexKey>> {
         Test::In(values) => values.iter().map(Value::key).collect(),
         _ => None,
     }
+}
+
+fn through_ids(required: &[&Condition], of: &dyn Ids) -> Option<(Access, usize)> {
+    let tests = || tests_on(required, ids::NAME);
+    if let Some(found) = tests().find_map(ids::of_test) {
+        let count = found.len();
+        return Some((Access::Ids(found), count));
+    }
+    let range = ids::range(of, tests())?;
+    let count = of.within(&range).take(COUNTED).count();
+    Some((Access::IdRange(range), count))
 }
 
 /// Uses an index whose keys are computed: its lookup tells where documents with certain values are.
@@ -359,7 +439,7 @@ fn through_index(at: usize, index: &Index, required: &[&Condition]) -> Option<(A
     if best.is_some() || config.kind != IndexType::Btree {
         return best;
     }
-    let mut range: Option<Range> = None;
+    let mut range: Option<Range<IndexKey>> = None;
     for test in tests_on(required, field) {
         let Test::Compare(comparison, operand) = test else { continue };
         let wanted = range_of(*comparison, operand)?;
@@ -367,7 +447,7 @@ fn through_index(at: usize, index: &Index, required: &[&Condition]) -> Option<(A
             None => wanted,
             // An array may meet two bounds with two different elements, so only one bound may narrow the search.
             Some(range) if index.has_several_keys() => range,
-            Some(range) => (higher(range.0, wanted.0), lower(range.1, wanted.1)),
+            Some(range) => narrower(range, wanted),
         });
     }
     let range = range?;
@@ -376,7 +456,7 @@ fn through_index(at: usize, index: &Index, required: &[&Condition]) -> Option<(A
 }
 
 /// Returns the range of keys that meet a comparison: those of the operand's type on one side of it.
-fn range_of(comparison: Comparison, operand: &Value) -> Option<Range> {
+fn range_of(comparison: Comparison, operand: &Value) -> Option<Range<IndexKey>> {
     let key = operand.key()?;
     let (first, last) = match operand {
         Value::Bool(_) => (IndexKey::Bool(false), Bound::Included(IndexKey::Bool(true))),
@@ -394,22 +474,4 @@ fn range_of(comparison: Comparison, operand: &Value) -> Option<Range> {
         Comparison::Less => (Bound::Included(first), Bound::Excluded(key)),
         Comparison::LessOrEqual => (Bound::Included(first), Bound::Included(key)),
     })
-}
-
-fn higher(one: Bound<IndexKey>, other: Bound<IndexKey>) -> Bound<IndexKey> {
-    let place = |bound: &Bound<IndexKey>| match bound {
-        Bound::Unbounded => None,
-        Bound::Included(key) => Some((key.clone(), false)),
-        Bound::Excluded(key) => Some((key.clone(), true)),
-    };
-    if place(&one) >= place(&other) { one } else { other }
-}
-
-fn lower(one: Bound<IndexKey>, other: Bound<IndexKey>) -> Bound<IndexKey> {
-    let place = |bound: &Bound<IndexKey>| match bound {
-        Bound::Unbounded => (true, None),
-        Bound::Included(key) => (false, Some((key.clone(), true))),
-        Bound::Excluded(key) => (false, Some((key.clone(), false))),
-    };
-    if place(&one) <= place(&other) { one } else { other }
 }
