@@ -97,6 +97,28 @@ test('explain names the index that a query uses', withIndexedThings(async (thing
   assert.equal((await things.explain({ where: { created: 1 } })).kind, 'scan')
 }))
 
+test('pages from the newest entity on are found without an index, each up to its limit', withIndexedThings(async (things) => {
+  await fill(things, 50)
+  const newest = (await things.list()).reverse()
+  const query = (before?: number) =>
+    ({ where: before === undefined ? {} : { id: { $lt: before } }, orderBy: { id: 'desc' }, limit: 4 }) as const
+  const first = await things.query(query())
+  assert.deepEqual(first, newest.slice(0, 4))
+  const second = query(first.at(-1)?.id)
+  assert.deepEqual(await things.query(second), newest.slice(4, 8))
+  const { kind, index, sort, scanned } = await things.explain(second)
+  assert.deepEqual([kind, index, sort, scanned], ['ids', null, 'id', 16])
+}))
+
+test('a query for certain ids examines nothing else', withProject(async (storage, project) => {
+  const files = storage.getFileStorage(project.id)
+  const created = await files.createMany(['a.ts', 'b.ts', 'c.ts'].map((path) => fileInput(path, path)))
+  const where = { id: { $in: [created[2]!.id, created[0]!.id, 1] } }
+  assert.deepEqual((await files.query({ where })).map(({ path }) => path), ['a.ts', 'c.ts'])
+  const { kind, scanned } = await files.explain({ where })
+  assert.deepEqual([kind, scanned], ['ids', 2])
+}))
+
 test('queries of projects use the indexes of projects', withProject(async (storage, project) => {
   assert.deepEqual(await storage.query({ where: { name: project.name } }), [project])
   assert.equal((await storage.explain({ where: { name: project.name } })).index, 'projects_by_name')

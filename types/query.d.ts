@@ -130,10 +130,10 @@ export type Selected<T, P extends string> = T extends readonly (infer E)[]
 /** How a query was answered. */
 export interface Explanation {
   /**
-   * `'keys'`: by exact keys of an index. `'range'`: by a range of an index. `'union'`, `'intersection'`: by several indexes
-   * together. `'scan'`: by examining every entity.
+   * `'keys'`: by exact keys of an index. `'range'`: by a range of an index. `'ids'`: by certain ids (`keys`), or a range of
+   * them. `'union'`, `'intersection'`: by several of these together. `'scan'`: by examining every entity.
    */
-  kind: 'keys' | 'range' | 'union' | 'intersection' | 'scan'
+  kind: 'keys' | 'range' | 'ids' | 'union' | 'intersection' | 'scan'
   index: string | null
   keys?: unknown[]
   range?: { $gt?: unknown; $gte?: unknown; $lt?: unknown; $lte?: unknown }
@@ -141,9 +141,9 @@ export interface Explanation {
   of?: Omit<Explanation, 'sort' | 'residual' | 'estimated' | 'scanned' | 'returned'>[]
   /** Where the order comes from: the index, a sort in memory, or the ids. */
   sort: 'index' | 'memory' | 'id'
-  /** Paths whose conditions are checked on each entity that the index finds. */
+  /** Paths whose conditions are checked on each entity that is found. */
   residual: string[]
-  /** How many entities the index was expected to find. */
+  /** How many entities were expected to be found, before any was examined. */
   estimated: number
   /** How many entities were examined. */
   scanned: number

@@ -276,6 +276,14 @@ impl DocumentMap {
         })
     }
 
+    /// Returns about how many entries have ids in a range: exactly so many if they are in one chunk, or if they are all.
+    /// O(log n).
+    pub fn estimate(&self, start: Bound<&DocumentId>, end: Bound<&DocumentId>) -> usize {
+        let (first, end) = (self.place_of_start(start), self.place_of_end(end));
+        let chunks = end.0.saturating_sub(first.0) * self.len / self.chunks.len().max(1);
+        if end < first { 0 } else { (chunks + end.1).saturating_sub(first.1) }
+    }
+
     /// Returns the chunk with the first entry that a range may have, and the place of this entry in it.
     fn place_of_start(&self, bound: Bound<&DocumentId>) -> (usize, usize) {
         match bound {
@@ -353,8 +361,11 @@ mod tests {
                 let within = |id: &&DocumentId| (start.as_ref(), end.as_ref()).contains(*id);
                 let expected: Vec<DocumentId> = model.keys().filter(within).cloned().collect();
                 prop_assert!(range().eq(expected.iter().cloned()));
-                prop_assert!(range().rev().eq(expected.into_iter().rev()));
+                prop_assert!(range().rev().eq(expected.iter().rev().cloned()));
+                let estimate = map.estimate(start.as_ref(), end.as_ref());
+                prop_assert!(estimate.abs_diff(expected.len()) <= map.len() / 2 + CHUNK, "{estimate}");
             }
+            prop_assert_eq!(map.estimate(Bound::Unbounded, Bound::Unbounded), map.len());
             prop_assert_eq!(view.len() as u64, start);
             prop_assert!(view.iter().all(|(id, location)| *id == location.offset.into()));
         }

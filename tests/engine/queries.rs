@@ -53,10 +53,10 @@ impl Ids {
     fn id(self, at: usize) -> Value {
         match self {
             Ids::Numbers => at.into(),
-            Ids::Digits if at % 2 == 0 => at.to_string().into(),
+            Ids::Digits if at.is_multiple_of(2) => at.to_string().into(),
             Ids::Digits => at.into(),
             Ids::Texts => format!("{}{at}", ["a", "b", "é", "😀", "-"][at % 5]).into(),
-            Ids::Others if at % 3 == 0 => (-(at as i64) - 1).into(),
+            Ids::Others if at.is_multiple_of(3) => (-(at as i64) - 1).into(),
             Ids::Others if at % 3 == 1 => (at as f64 / 2.0 + 0.25).into(),
             Ids::Others => Ids::Texts.id(at),
             Ids::All => [Ids::Numbers, Ids::Digits, Ids::Texts, Ids::Others][at / 2 % 4].id(at),

@@ -22,7 +22,10 @@ pub const ALL: Range<DocumentId> = (Bound::Unbounded, Bound::Unbounded);
 
 /// The ids of the documents among which a query searches.
 pub trait Ids {
-    fn len(&self) -> usize;
+    fn count(&self) -> usize;
+
+    /// Returns about how many are in a range.
+    fn estimate(&self, range: &Range<DocumentId>) -> usize;
 
     /// Returns those in a range, ascending.
     fn within<'a>(
@@ -32,8 +35,12 @@ pub trait Ids {
 }
 
 impl Ids for DocumentMap {
-    fn len(&self) -> usize {
-        DocumentMap::len(self)
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn estimate(&self, (start, end): &Range<DocumentId>) -> usize {
+        self.estimate(start.as_ref(), end.as_ref())
     }
 
     fn within<'a>(
@@ -45,8 +52,12 @@ impl Ids for DocumentMap {
 }
 
 impl<T> Ids for BTreeMap<DocumentId, T> {
-    fn len(&self) -> usize {
-        BTreeMap::len(self)
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn estimate(&self, range: &Range<DocumentId>) -> usize {
+        self.within(range).count()
     }
 
     fn within<'a>(

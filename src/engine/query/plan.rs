@@ -92,7 +92,7 @@ impl Plan {
         if ids::is_id(&first.path) && orders_ids(&query.condition, ids) {
             self.order = Some((OrderedBy::Id, first.direction));
         } else if query.order.len() == 1 && (!ids::is_id(&first.path) || ids::are_texts(ids)) {
-            self.order_by_index(&first.path, first.direction, indexes, ids.len());
+            self.order_by_index(&first.path, first.direction, indexes, ids.count());
         }
     }
 
@@ -276,7 +276,7 @@ fn candidates(access: &Access, indexes: &[&Index], ids: &dyn Ids) -> Result<Cand
 
 /// Returns the best way to find a superset of the documents that meet the condition, and the number of documents it returns.
 fn access(condition: &Condition, indexes: &[&Index], ids: &dyn Ids) -> (Access, usize) {
-    let documents = ids.len();
+    let documents = ids.count();
     let mut required = Vec::new();
     condition.each_required(&mut |condition| required.push(condition));
     let mut ways: Vec<(Access, usize)> = through_ids(&required, ids).into_iter().collect();
@@ -360,8 +360,8 @@ fn through_ids(required: &[&Condition], of: &dyn Ids) -> Option<(Access, usize)>
         return Some((Access::Ids(found), count));
     }
     let range = ids::range(of, tests())?;
-    let count = of.within(&range).take(COUNTED).count();
-    Some((Access::IdRange(range), count))
+    let estimated = of.estimate(&range);
+    Some((Access::IdRange(range), estimated))
 }
 
 /// Uses an index whose keys are computed: its lookup tells where documents with certain values are.
