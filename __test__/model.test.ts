@@ -1,124 +1,15 @@
 // Random calls on several instances of one directory and in another process, each compared with a model made of plain maps.
 import assert from 'node:assert/strict'
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { inspect, isDeepStrictEqual } from 'node:util'
-import { ProjectStorageV2, type StorageOptions } from '../index.js'
+import { ProjectStorageV2 } from '../index.js'
 import { withDirectory } from './support/index.js'
-import { Model, type Call, type Doc } from './support/model.js'
+import { Model } from './support/model.js'
+import { documentsIn, performersIn } from './support/performers.js'
+import { callsFor } from './support/random-calls.js'
 
 const SEEDS = 6
 const CALLS = 200
-
-const PATHS = ['src/a.ts', 'src/a.ts', 'src/a.ts', 'src/A.ts', 'cafe\u0301.md', 'caf\u00e9.md', '__proto__', '.env', '\ud800.ts', '\uffff.ts']
-const CONTENTS = ['', 'a', 'Ünïcode', '\ud800', 'nul\0', '"}{\\', 'ab '.repeat(3000)]
-const NAMES = ['web', 'Web', 'toJSON', 'constructor', ' ']
-
-/** Returns a generator of calls that fit what a model holds. The same seed makes the same choices. */
-function callsFor(model: Model, seed: number) {
-  let state = seed
-  const below = (end: number) => Math.floor(((state = (state * 48271) % 2147483647) / 2147483647) * end)
-  const oneOf = <T>(list: readonly T[]): T => list[below(list.length)]!
-  const sometimes = (fields: Doc) => (below(3) === 0 ? fields : {})
-  const some = <T>(make: () => T): T[] => Array.from({ length: below(4) }, make)
-  /** An id of the target, or one that nothing has. The newest is chosen often, so that calls meet. */
-  const idOf = (target: Call['target']) => {
-    const ids = [...model.of(target).keys()].sort((one, other) => one - other)
-    return below(8) === 0 ? 4711 : (below(2) === 0 ? ids.at(-1) : oneOf(ids)) ?? 4711
-  }
-
-  const project = () => ({ name: oneOf(NAMES), path: oneOf(PATHS), ...sometimes({ description: oneOf(CONTENTS) }), ...sometimes({ unknown: 1 }) })
-  const file = () => ({ path: oneOf(PATHS), content: oneOf(CONTENTS), ...sometimes({ summary: oneOf([null, 'short']) }), ...sometimes({ isLatest: false, id: 7 }) })
-  const filePatch = () => ({ ...sometimes({ path: oneOf(PATHS) }), ...sometimes({ content: oneOf(CONTENTS) }), ...sometimes({ meta: oneOf(CONTENTS), version: 9 }) })
-  const notePatch = () => ({
-    ...sometimes({ title: oneOf([...NAMES, ' web ']) }), ...sometimes({ size: oneOf([0, -0, 1.5, 2, undefined]) }), ...sometimes({ tags: some(() => oneOf(NAMES)) }),
-    ...sometimes({ code: oneOf([null, 'a', 'b', 'c', 'd']) }), ...sometimes({ more: oneOf<unknown>([{ deep: [{ a: 1 }] }, [[]], { toString: 1 }]), created: 3 }),
-  })
-  const inputs = { projects: project, notes: () => ({ title: oneOf(NAMES), ...notePatch() }), files: file }
-  const patches = { projects: () => ({ ...sometimes({ name: oneOf(NAMES) }), ...sometimes({ path: oneOf(PATHS) }) }), notes: notePatch, files: filePatch }
-  const kind = (target: Call['target']) => (typeof target === 'number' ? 'files' : target)
-
-  /** A step of a transaction is such a call too. */
-  const basic = (target: Call['target']): Call => {
-    const id = idOf(target)
-    const create = () => ({ target, method: 'create', args: [inputs[kind(target)]()] })
-    const update = () => ({ target, method: 'update', args: [id, patches[kind(target)]()] })
-    return oneOf<() => Call>([
-      create, create, create, update, update, update,
-      target === 'projects' && below(3) > 0 ? update : () => ({ target, method: 'delete', args: [id] }),
-      () => ({ target, method: 'getById', args: [id] }),
-      () => ({ target, method: 'list', args: [] }),
-    ])()
-  }
-  const rewrite = (target: Call['target']): Call => {
-    const ids = [...model.of(target).keys()]
-    const patch = { projects: () => ({ description: oneOf(CONTENTS) }), notes: () => ({ size: below(5) }), files: () => oneOf<Doc>([{ content: oneOf(CONTENTS), checksum: null }, { summary: 'rewritten' }]) }[kind(target)]
-    return { target, method: 'rewrite', args: [ids.filter(() => below(15) === 0), ids.filter(() => below(4) === 0).map((id) => [id, patch()])] }
-  }
-  const reads = (target: Call['target']): Call => {
-    const where = kind(target) === 'notes' ? { size: { $gte: below(3) }, tags: { $ne: oneOf(NAMES) } } : { path: { $in: [oneOf(PATHS), oneOf(PATHS)] } }
-    const own: Record<string, () => Call> = {
-      projects: () => ({ target, method: 'findByName', args: [oneOf(NAMES)] }),
-      notes: () => oneOf<Call>([{ target, method: 'findBy', args: ['by_tag', oneOf(NAMES)] }, { target, method: 'findRange', args: ['by_size', 0, 2] }, { target, method: 'findBy', args: ['by_code', 'a'] }]),
-      files: () => oneOf<Call>([
-        ...PATHS.slice(0, 4).map((path) => ({ target, method: 'getByPath', args: [path] })), { target, method: 'getVersions', args: [idOf(target)] }, { target, method: 'getByExtension', args: ['ts'] },
-        { target, method: 'list', args: [{ includeContent: false, includeAllVersions: below(2) === 0 }] }, { target, method: 'search', args: ['ü'] },
-      ]),
-    }
-    const call = oneOf<() => Call>([
-      own[kind(target)]!, own[kind(target)]!, own[kind(target)]!, () => ({ target, method: 'getById', args: [idOf(target)] }), () => ({ target, method: 'list', args: [] }),
-      () => ({ target, method: 'readAll', args: [] }), () => ({ target, method: 'query', args: [{ where }] }), () => ({ target, method: 'iterate', args: [{ batchSize: 2 }] }),
-    ])()
-    // What is read several times is kept in memory.
-    return { ...call, times: 1 + below(4) }
-  }
-  const files = (target: number): Call => oneOf<() => Call>([
-    () => ({ target, method: 'createVersion', args: [idOf(target), oneOf(CONTENTS), filePatch()] }),
-    () => ({ target, method: 'revertToVersion', args: [idOf(target), 1 + below(3)] }),
-    () => ({ target, method: 'createMany', args: [some(file)] }),
-    () => ({ target, method: 'updateMany', args: [some(() => ({ id: idOf(target), data: filePatch() }))] }),
-  ])()
-
-  return (): Call => {
-    // Most files belong to the oldest project.
-    const project = [...model.projects.keys()][below(8) === 0 ? 1 : 0] ?? 4711
-    if (project === 4711) return { target: 'projects', method: 'create', args: [inputs.projects()] }
-    const target = oneOf(['projects', 'notes', 'notes', project, project, project] as const)
-    const choice = below(20)
-    if (choice < 7) return reads(target)
-    if (choice < 13) return basic(target)
-    if (choice < 16) return typeof target === 'number' ? files(target) : basic(target)
-    if (choice < 17) return below(3) > 0 ? reads(target) : { target, method: 'reopen', args: [] }
-    if (choice < 18) return { target, method: 'transaction', args: [Array.from({ length: 1 + below(4) }, () => basic(oneOf([target, 'projects', 'notes', project]))), below(4) === 0] }
-    return rewrite(target)
-  }
-}
-
-/** Starts a process that performs calls on a directory, by instances with these options. */
-function performersIn(base: string, options: StorageOptions[]) {
-  const child = fork(join(__dirname, 'support', 'performer.mjs'), [base, JSON.stringify(options)], { execArgv: [], serialization: 'advanced' })
-  return {
-    perform: async (at: number, call: Call) => {
-      const answer = once(child, 'message')
-      child.send({ at, call })
-      return (await answer)[0].answer
-    },
-    close: async () => {
-      const exit = once(child, 'exit')
-      child.send({})
-      assert.deepEqual(await exit, [0, null])
-    },
-  }
-}
-
-/** The documents of a JSON file, ids ascending. */
-function documentsIn(base: string, file: string): Doc[] {
-  const path = join(base, 'data', 'project_storage', file)
-  return existsSync(path) ? Object.values(JSON.parse(readFileSync(path, 'utf8'))) : []
-}
 
 describe('calls on several instances, and in several processes, in turns', () => {
   for (let seed = 1; seed <= SEEDS; seed++) {

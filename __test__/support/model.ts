@@ -11,6 +11,8 @@ export interface Call {
   method: string
   args: any[]
   times?: number
+  /** Aborts the call after so many turns of the event loop. */
+  aborted?: number
 }
 
 const refused = (code: string) => ({ refused: code })
@@ -35,6 +37,16 @@ export class Model {
     return files
   }
 
+  /** Returns a model of the same state that changes apart from this one. */
+  copy(): Model {
+    const copy = new Model()
+    copy.projects = new Map(this.projects)
+    copy.#notes = new Map(this.#notes)
+    copy.#files = new Map([...this.#files].map(([id, files]) => [id, new Map(files)]))
+    copy.#ids = new Set(this.#ids)
+    return copy
+  }
+
   list(target: Target): Doc[] {
     return [...this.of(target).values()].sort(byId)
   }
@@ -48,6 +60,9 @@ export class Model {
       case 'create': return this.#create(target, first, answer)
       case 'update': return this.#update(target, map.get(first), second, answer)
       case 'delete': return this.#delete(target, first)
+      case 'deleteMany': return new Set(first.filter((id: number) => this.#delete(target, id))).size
+      case 'deleteAll': return void [...map.keys()].forEach((id) => this.#delete(target, id))
+      case 'writeAll': return this.#writeAll(target, first)
       case 'getById': return map.get(first) ?? null
       case 'list': return this.#listed(target, first)
       case 'iterate': return this.list(target)
@@ -181,6 +196,20 @@ export class Model {
       map.delete(id)
       if (target === 'projects') this.#files.delete(id)
     }
+    return Object.fromEntries(map)
+  }
+
+  #writeAll(target: Target, given: Record<string, Doc>) {
+    const docs = Object.values(given)
+    const codes = docs.map(({ code }) => code ?? null).filter((code) => code !== null)
+    if (new Set(codes).size < codes.length) return refused('UNIQUE_VIOLATION')
+    const map = this.of(target)
+    const gone = [...map.keys()].filter((id) => given[id] === undefined)
+    for (const id of gone) {
+      map.delete(id)
+      if (target === 'projects') this.#files.delete(id)
+    }
+    for (const doc of docs) map.set(doc.id, doc)
     return Object.fromEntries(map)
   }
 

@@ -29,11 +29,20 @@ class Notes extends BaseStorage {
 
 /** Changes all objects in a value that a call was given or has returned: nothing may depend on them any more. */
 function spoil(value) {
-  if (typeof value !== 'object' || value === null) return
+  if (typeof value !== 'object' || value === null || value.signal !== undefined) return
   Object.values(value).forEach(spoil)
   for (const key of Object.keys(value)) if (typeof value[key] !== 'object') value[key] = 'spoiled'
   if (Array.isArray(value)) value.push('spoiled')
   else value.spoiled = true
+}
+
+/** Returns options with a signal that is aborted after so many turns of the event loop, as an array; empty if it never is. */
+function signalAfter(turns) {
+  if (turns === undefined) return []
+  const controller = new AbortController()
+  const wait = (left) => (left > 0 ? setImmediate(wait, left - 1) : controller.abort())
+  wait(turns)
+  return [{ signal: controller.signal }]
 }
 
 class Performer {
@@ -55,12 +64,12 @@ class Performer {
   }
 
   /** Returns the last answer to a call that is made several times, or the code of its error. */
-  async perform({ target, method, args, times = 1 }) {
+  async perform({ target, method, args, times = 1, aborted }) {
     try {
       let answer
       for (; times > 0; times--) {
         spoil(answer)
-        answer = await this.#call(target, method, structuredClone(args))
+        answer = await this.#call(target, method, structuredClone(args).concat(signalAfter(aborted)))
       }
       return answer
     } catch (error) {
@@ -97,7 +106,8 @@ class Performer {
     const answers = []
     const work = async (tx) => {
       answers.length = 0
-      for (const step of steps) {
+      // It may run again.
+      for (const step of structuredClone(steps)) {
         const scope = step.target === target ? tx : tx.in(this.#storage(step.target))
         const answer = scope[step.method](...step.args)
         spoil(step.args)
@@ -123,8 +133,11 @@ class Performer {
 
 const [base, options] = process.argv.slice(2)
 const performers = JSON.parse(options).map((given) => new Performer(base, given))
-process.on('message', async ({ at, call }) => {
-  if (at !== undefined) return process.send({ answer: await performers[at].perform(call) })
+process.on('message', async (orders) => {
+  if (orders !== 'close') {
+    for (const { n, at, call } of orders) performers[at].perform(call).then((answer) => process.send({ n, answer }))
+    return
+  }
   for (const performer of performers) await performer.close()
   process.disconnect()
 })
