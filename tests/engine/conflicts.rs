@@ -1,7 +1,9 @@
 //! Which changes of others are in the way of a transaction that has queried or counted.
 
 use crate::serialisable::{text_of, value_of};
-use crate::support::{Fixture, Handle, wait};
+use std::sync::Arc;
+
+use crate::support::{Fixture, Handle, record, spec_by_name, wait};
 use crate::transactions::{commit, put};
 use octoprompt_storage::engine::index::IndexKey;
 use octoprompt_storage::engine::query::Query;
@@ -150,4 +152,27 @@ fn a_step_conflicts_once_an_earlier_look_up_would_find_something_else() {
     write(&fixture, &other, 1, Some(9));
     let step = put(&fixture, &database, &transaction, 9, "mine");
     assert_eq!(step.map_err(|error| error.code()), Err("CONFLICT"));
+}
+
+#[test]
+fn a_unique_key_that_was_free_conflicts_with_others_that_take_it() {
+    for (name, given_up, conflicts) in [("a", false, true), ("a", true, false), ("b", false, false)] {
+        let fixture = Fixture::new();
+        let (database, other) = (fixture.open(), fixture.open());
+        let spec = spec_by_name("items.json", true);
+        let transaction = Interactive::default();
+        let step = |id: u64, name: &str| {
+            let text = record(id, name).into_bytes();
+            transaction.step(&database, wait(), |tx| tx.put(&spec, id.into(), text.clone()))
+        };
+        step(1, "a").expect("put");
+        let (taken, text) = (Arc::clone(&spec), record(2, name).into_bytes());
+        other.write(Durability::Os, move |tx| tx.put(&taken, 2.into(), text)).expect("written");
+        if given_up {
+            write(&fixture, &other, 2, None);
+        }
+        let found = transaction.step(&database, wait(), |tx| tx.contains(&spec, &2.into()));
+        let expected = if conflicts { Err("CONFLICT") } else { Ok(!given_up) };
+        assert_eq!(found.map_err(|error| error.code()), expected, "{name}, given up: {given_up}");
+    }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 
-use crate::support::{Fixture, Handle, READ, wait};
+use crate::support::{Fixture, Handle, READ, spec_by_name, wait};
 use octoprompt_storage::engine::document::DocumentId;
 use octoprompt_storage::engine::index::IndexKey;
 use octoprompt_storage::engine::query::Query;
@@ -13,8 +13,13 @@ use octoprompt_storage::engine::{
 };
 use proptest::prelude::*;
 
-/// How many names documents have.
+/// How many names documents have. In one of the collections, no two documents have the same one.
 const NAMES: u64 = 3;
+
+/// Returns one of the two collections. In the one for `true`, names are unique.
+fn spec(collection: bool) -> Arc<CollectionSpec> {
+    spec_by_name(if collection { "data/7/items.json" } else { "items.json" }, collection)
+}
 
 /// One step of a transaction. What it writes depends on everything that the transaction read before.
 #[derive(Debug, Clone)]
@@ -84,7 +89,8 @@ enum Event {
 /// Where the steps of a script run: the engine or a model of it.
 trait Place {
     fn get(&mut self, collection: bool, id: u64) -> Result<Option<u64>>;
-    fn put(&mut self, collection: bool, id: u64, value: u64) -> Result<()>;
+    /// Returns whether the document is put; it is not if another one has its name where names are unique.
+    fn put(&mut self, collection: bool, id: u64, value: u64) -> Result<bool>;
     fn delete(&mut self, collection: bool, id: u64) -> Result<bool>;
     fn sum(&mut self, collection: bool) -> Result<u64>;
     fn find(&mut self, collection: bool, wanted: Wanted) -> Result<Vec<u64>>;
@@ -99,7 +105,7 @@ fn run(place: &mut impl Place, step: &Step, seen: &mut Vec<u64>) -> Result<()> {
         Step::Get(collection, id) => seen.push(place.get(collection, id)?.unwrap_or(999)),
         Step::Put(collection, id) => {
             let value = seen.iter().fold(id + 1, |value, seen| (value * 31 + seen) % 1000);
-            place.put(collection, id, value)?;
+            seen.push(place.put(collection, id, value)?.into());
         }
         Step::Delete(collection, id) => seen.push(place.delete(collection, id)?.into()),
         Step::Sum(collection) => seen.push(place.sum(collection)?),
@@ -118,9 +124,15 @@ impl Place for Model {
         Ok(BTreeMap::get(self, &(collection, id)).copied())
     }
 
-    fn put(&mut self, collection: bool, id: u64, value: u64) -> Result<()> {
-        self.insert((collection, id), value);
-        Ok(())
+    fn put(&mut self, collection: bool, id: u64, value: u64) -> Result<bool> {
+        let is_taken = |((of, other), others): (&(bool, u64), &u64)| {
+            *of && *other != id && others % NAMES == value % NAMES
+        };
+        let puts = !collection || !self.iter().any(is_taken);
+        if puts {
+            self.insert((collection, id), value);
+        }
+        Ok(puts)
     }
 
     fn delete(&mut self, collection: bool, id: u64) -> Result<bool> {
@@ -159,14 +171,7 @@ impl Place for Model {
 }
 
 struct Engine<'a, 'b> {
-    fixture: &'a Fixture,
     tx: &'a mut Transaction<'b>,
-}
-
-impl Engine<'_, '_> {
-    fn spec(&self, collection: bool) -> Arc<CollectionSpec> {
-        if collection { self.fixture.nested() } else { self.fixture.spec() }
-    }
 }
 
 pub fn value_of(text: &[u8]) -> u64 {
@@ -179,40 +184,43 @@ pub fn text_of(id: u64, value: u64) -> Vec<u8> {
 
 impl Place for Engine<'_, '_> {
     fn get(&mut self, collection: bool, id: u64) -> Result<Option<u64>> {
-        let spec = self.spec(collection);
+        let spec = spec(collection);
         Ok(self.tx.get(&spec, &id.into())?.map(|document| value_of(&document.text)))
     }
 
-    fn put(&mut self, collection: bool, id: u64, value: u64) -> Result<()> {
-        let spec = self.spec(collection);
-        self.tx.put(&spec, id.into(), text_of(id, value))
+    fn put(&mut self, collection: bool, id: u64, value: u64) -> Result<bool> {
+        match self.tx.put(&spec(collection), id.into(), text_of(id, value)) {
+            Ok(()) => Ok(true),
+            Err(Error::UniqueViolation { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn delete(&mut self, collection: bool, id: u64) -> Result<bool> {
-        let spec = self.spec(collection);
+        let spec = spec(collection);
         self.tx.delete(&spec, id.into())
     }
 
     fn sum(&mut self, collection: bool) -> Result<u64> {
-        let spec = self.spec(collection);
+        let spec = spec(collection);
         let texts = self.tx.documents(&spec, &Query::default())?;
         Ok(texts.iter().map(|text| value_of(text)).sum())
     }
 
     fn find(&mut self, collection: bool, wanted: Wanted) -> Result<Vec<u64>> {
-        let spec = self.spec(collection);
+        let spec = spec(collection);
         let texts = self.tx.documents(&spec, &wanted.query())?;
         Ok(texts.iter().map(|text| value_of(text)).collect())
     }
 
     fn count(&mut self, collection: bool, least: u64) -> Result<usize> {
-        let spec = self.spec(collection);
+        let spec = spec(collection);
         let query = format!("{{{}}}", condition(least).trim_end_matches(','));
         self.tx.count(&spec, &Query::from_json(query.as_bytes())?)
     }
 
     fn look_up(&mut self, collection: bool, name: u64) -> Result<Vec<u64>> {
-        let spec = self.spec(collection);
+        let spec = spec(collection);
         let ids = self.tx.find(&spec, "name", &IndexKey::text(&name.to_string()))?;
         Ok(ids
             .iter()
@@ -221,7 +229,7 @@ impl Place for Engine<'_, '_> {
     }
 
     fn drop(&mut self, collection: bool) -> Result<()> {
-        let spec = self.spec(collection);
+        let spec = spec(collection);
         self.tx.drop_collection(&spec)
     }
 }
@@ -234,20 +242,14 @@ struct Put {
 }
 
 /// Commits a transaction in one group with writes that come before it.
-fn commit_behind(
-    fixture: &Fixture,
-    database: &Handle,
-    puts: &[Put],
-    transaction: &Interactive,
-) -> Result<()> {
+fn commit_behind(database: &Handle, puts: &[Put], transaction: &Interactive) -> Result<()> {
     let options = WriteOptions { durability: Durability::Os, wait: wait() };
     let (result, committed) = mpsc::channel();
     let commit = transaction.finish();
     for &Put { collection, id, value } in puts {
-        let spec = if collection { fixture.nested() } else { fixture.spec() };
         let put = move |tx: &mut Transaction<'_>| match value {
-            Some(value) => tx.put(&spec, id.into(), text_of(id, value)),
-            None => tx.drop_collection(&spec),
+            Some(value) => Engine { tx }.put(collection, id, value).map(drop),
+            None => tx.drop_collection(&spec(collection)),
         };
         let _ = database.submit(Request::new(options, put, |put| put.expect("written")));
     }
@@ -262,11 +264,10 @@ fn commit_behind(
     committed.recv().expect("answered")
 }
 
-fn state(fixture: &Fixture, database: &Handle) -> Model {
+fn state(database: &Handle) -> Model {
     let mut model = Model::new();
     for collection in [false, true] {
-        let spec = if collection { fixture.nested() } else { fixture.spec() };
-        for text in database.documents(&spec, &Query::default(), READ).expect("readable") {
+        for text in database.documents(&spec(collection), &Query::default(), READ).expect("readable") {
             let id = json::get(&text, "id").and_then(json::parse_number).expect("an id") as u64;
             model.insert((collection, id), value_of(&text));
         }
@@ -334,11 +335,10 @@ proptest! {
             match event {
                 Event::Checkpoint { second_handle } => fixture.checkpoint(&handles[usize::from(second_handle)]),
                 Event::Write { collection, id, value, second_handle } => {
-                    let spec = if collection { fixture.nested() } else { fixture.spec() };
-                    handles[usize::from(second_handle)]
-                        .write(Durability::Os, move |tx| tx.put(&spec, id.into(), text_of(id, value)))
+                    let put = handles[usize::from(second_handle)]
+                        .write(Durability::Os, move |tx| Engine { tx }.put(collection, id, value))
                         .expect("written");
-                    model.insert((collection, id), value);
+                    prop_assert_eq!(put, Place::put(&mut model, collection, id, value).expect("the model never fails"));
                 }
                 Event::WriteBeforeCommit { collection, id, value } => puts.push(Put { collection, id, value }),
                 Event::Step(number) => {
@@ -346,16 +346,17 @@ proptest! {
                     let outcome = match script.get(at[number]) {
                         Some(step) => transactions[number].step(handle, wait(), |tx| {
                             let mut seen = seen[number].clone();
-                            run(&mut Engine { fixture: &fixture, tx }, step, &mut seen)?;
+                            run(&mut Engine { tx }, step, &mut seen)?;
                             Ok(seen)
                         }).map(|now| seen[number] = now),
                         None if at[number] == script.len() => {
-                            let committed = commit_behind(&fixture, handle, &puts, &transactions[number]);
+                            let committed = commit_behind(handle, &puts, &transactions[number]);
                             for Put { collection, id, value } in puts.drain(..) {
                                 match value {
-                                    Some(value) => drop(model.insert((collection, id), value)),
-                                    None => Place::drop(&mut model, collection).expect("the model never fails"),
+                                    Some(value) => Place::put(&mut model, collection, id, value).map(drop),
+                                    None => Place::drop(&mut model, collection),
                                 }
+                                .expect("the model never fails");
                             }
                             if committed.is_ok() {
                                 let mut expected = Vec::new();
@@ -376,7 +377,7 @@ proptest! {
             }
         }
         for handle in &handles {
-            prop_assert_eq!(&state(&fixture, handle), &model);
+            prop_assert_eq!(&state(handle), &model);
         }
     }
 }

@@ -37,11 +37,16 @@ pub fn record(id: u64, name: &str) -> String {
 }
 
 pub fn spec(path: &str) -> Arc<CollectionSpec> {
+    spec_by_name(path, false)
+}
+
+/// A collection with an index of its names, which are `unique` or not.
+pub fn spec_by_name(path: &str, unique: bool) -> Arc<CollectionSpec> {
     let config = IndexConfig {
         name: "name".into(),
         kind: IndexType::Hash,
         fields: vec!["name".into()],
-        unique: false,
+        unique,
         sparse: false,
     };
     Arc::new(CollectionSpec {

@@ -99,7 +99,7 @@ impl Transaction<'_> {
     }
 
     /// Returns what a look-up finds among the published documents, and among those that the group put.
-    fn looked_up(
+    pub(super) fn looked_up(
         &self,
         spec: &Arc<CollectionSpec>,
         index: &str,

@@ -11,7 +11,7 @@ use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::{DocumentMap, Stamp};
 use crate::engine::error::{Error, Result};
 use crate::engine::id::now_ms;
-use crate::engine::index::Entries;
+use crate::engine::index::{Entries, Index};
 
 struct LastRead {
     path: Arc<str>,
@@ -328,11 +328,13 @@ impl<'a> Transaction<'a> {
     pub fn check_put(&mut self, spec: &Arc<CollectionSpec>, id: &DocumentId) -> Result<()> {
         let spec = &self.prepare(spec)?;
         let overlay = self.group.collections.get(&spec.path);
-        let clash = match overlay.and_then(|overlay| overlay.documents.get(id)) {
-            Some(Pending { new: Some(_), entries, .. }) => self.clash(spec, id, entries)?,
-            _ => None,
-        };
-        self.refuse(spec, clash)
+        match overlay.and_then(|overlay| overlay.documents.get(id)) {
+            Some(Pending { new: Some(_), entries, .. }) => {
+                let entries = entries.clone();
+                self.check_entries(spec, id, &entries)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Like [`Transaction::check_put`], for the index entries that a document would have. The collection is loaded or
@@ -344,7 +346,24 @@ impl<'a> Transaction<'a> {
         entries: &[Entries],
     ) -> Result<()> {
         let clash = self.clash(spec, id, entries)?;
-        self.refuse(spec, clash)
+        self.refuse(spec, clash)?;
+        self.note_owners(spec, entries)
+    }
+
+    /// Notes that nobody else has the unique keys of a document.
+    fn note_owners(&mut self, spec: &Arc<CollectionSpec>, entries: &[Entries]) -> Result<()> {
+        if self.reads.is_none() {
+            return Ok(());
+        }
+        for (index, entries) in spec.indexes.iter().zip(entries) {
+            if index.config.unique && !entries.is_empty() {
+                let entries = entries.clone();
+                let owners: IndexLookup = Arc::new(move |index: &Index| Ok(index.owners(&entries)));
+                let (published, _) = self.looked_up(spec, &index.config.name, &owners)?;
+                self.note_lookup(spec, &index.config.name, owners, &published);
+            }
+        }
+        Ok(())
     }
 
     /// Returns `UNIQUE_VIOLATION` for a clash. That the key is taken was then read of the document that has it.

@@ -257,6 +257,12 @@ impl Index {
         })
     }
 
+    /// Returns all documents among which [`Index::owner`] looks.
+    pub fn owners(&self, entries: &Entries) -> Vec<DocumentId> {
+        let keys = entries.keys().iter().filter(|key| !key.has_null());
+        keys.filter_map(|key| self.ids(key)).flat_map(Ids::ids).cloned().collect()
+    }
+
     /// Returns a key that two documents have although the index is unique, because they had it before the index was declared
     /// so. O(keys).
     pub fn clash(&self) -> Option<(IndexKey, DocumentId, DocumentId)> {
