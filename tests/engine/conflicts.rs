@@ -1,8 +1,8 @@
 //! Which changes of others are in the way of a transaction that has queried or counted.
 
-use crate::serialisable::{text_of, value_of};
 use std::sync::Arc;
 
+use crate::serialisable::{text_of, value_of};
 use crate::support::{Fixture, Handle, record, spec_by_name, wait};
 use crate::transactions::{commit, put};
 use octoprompt_storage::engine::index::IndexKey;
