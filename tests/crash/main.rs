@@ -10,6 +10,7 @@ mod documents;
 mod errors;
 mod exhaustive;
 mod explore;
+mod heard;
 mod index_checkpoints;
 mod indexes;
 mod interleaved;
@@ -22,6 +23,7 @@ mod properties;
 #[path = "../support/reached.rs"]
 mod reached;
 mod repairs;
+mod requests;
 mod room;
 mod sampled;
 mod shared_damage;

@@ -1,124 +1,177 @@
-//! Random long lives of a database against a model: writes, checkpoints, reopening, edits by hand, kills and power losses.
+//! Random long lives of a database against a model: groups of requests, checkpoints, reopening, edits by hand, kills and power
+//! losses, with up to two processes that have it open. What each of them sees and hears of changes must agree.
 //!
 //! `PROPERTY_CASES=20000 PROPERTY_STEPS=200 cargo test --test crash properties` goes further.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use octoprompt_storage::engine::fs::{Extreme, Seeded, SimFs};
-use octoprompt_storage::engine::{Durability, Error, repair, verify};
+use octoprompt_storage::engine::{Change, Durability, Error, Transaction, WarningCode, repair, verify};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, TestError, TestRunner};
 
-use crate::support::no_wait;
-use crate::workload::{Batch, write_group};
-use crate::world::{DIRECTORY, Documents, Handle, PATHS, file, machine, map_file, observe, open};
+use crate::heard::{Listener, Log};
+use crate::requests::{self, Draft, Key, OWN, Planned, State, Versions, group, key};
+use crate::support::wait;
+use crate::world::{
+    DIRECTORY, Documents, Handle, PATHS, READ, file, machine, map_file, observe, open, spec, text, warnings,
+};
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Some batches in one group, and whether it is synced.
-    Write(Vec<Writes>, bool),
+    /// Requests in one group, and whether it is synced.
+    Write(Vec<Vec<Draft>>, bool),
+    /// A document again keeps a file in the directory of the nested collection.
+    Keep(Key),
     Checkpoint,
-    Reopen,
+    /// Writes the index checkpoints, or removes them.
+    Indexes(bool),
+    Close,
     Kill,
     PowerLoss(u64),
-    /// A person rewrites a collection's file while nobody has the database open and the journal holds nothing that the files
-    /// lack.
-    Edit(usize, Vec<u64>),
+    /// A person rewrites a collection's file.
+    Edit(usize, Vec<u64>, Noticed),
     Verify,
     Repair,
 }
 
-/// What a batch writes.
-#[derive(Debug, Clone)]
-struct Writes {
-    drop_nested: bool,
-    passing: Vec<(usize, u64)>,
-    delete: Vec<(usize, u64)>,
-    put: Vec<(usize, u64)>,
-    fails: bool,
+/// What notices an edit by hand.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Noticed {
+    Read,
+    Checkpoint,
+    /// Nobody has the database open while it is edited.
+    Opening,
 }
 
-fn writes() -> impl Strategy<Value = Writes> {
-    let keys = |most: usize| prop::collection::vec(key(), 0..most);
-    let rarely = || prop::bool::weighted(0.1);
-    (rarely(), keys(2), keys(2), keys(4), rarely()).prop_map(|(drop_nested, passing, delete, put, fails)| {
-        Writes { drop_nested, passing, delete, put, fails }
+/// A step, the process that takes it, and which processes look at what there is then.
+#[derive(Debug, Clone)]
+struct Moment {
+    step: Step,
+    who: usize,
+    looks: [bool; 2],
+    draw: u64,
+}
+
+fn moment() -> impl Strategy<Value = Moment> {
+    let looks = prop::bool::weighted(0.6);
+    (step(), 0..2_usize, [looks, looks], any::<u64>()).prop_map(|(step, who, looks, draw)| Moment {
+        step,
+        who,
+        looks,
+        draw,
     })
 }
 
-fn key() -> impl Strategy<Value = (usize, u64)> {
-    (0..PATHS.len(), 1..12_u64)
-}
-
 fn step() -> impl Strategy<Value = Step> {
-    let group = prop_oneof![2 => 1..2_usize, 1 => 2..5_usize]
-        .prop_flat_map(|batches| prop::collection::vec(writes(), batches));
+    let noticed = prop_oneof![Just(Noticed::Read), Just(Noticed::Checkpoint), Just(Noticed::Opening)];
+    let ids = prop::collection::vec(1..8_u64, 0..5);
     prop_oneof![
-        14 => (group, any::<bool>()).prop_map(|(group, full)| Step::Write(group, full)),
-        3 => Just(Step::Checkpoint),
-        2 => Just(Step::Reopen),
+        20 => (group(), any::<bool>()).prop_map(|(group, full)| Step::Write(group, full)),
+        1 => key().prop_map(Step::Keep),
+        4 => Just(Step::Checkpoint),
+        1 => any::<bool>().prop_map(Step::Indexes),
+        2 => Just(Step::Close),
         2 => Just(Step::Kill),
-        2 => any::<u64>().prop_map(Step::PowerLoss),
-        1 => (0..PATHS.len(), prop::collection::vec(1..12_u64, 0..6)).prop_map(|(at, ids)| Step::Edit(at, ids)),
+        1 => any::<u64>().prop_map(Step::PowerLoss),
+        2 => (0..PATHS.len(), ids, noticed).prop_map(|(at, ids, noticed)| Step::Edit(at, ids, noticed)),
         1 => Just(Step::Verify),
         1 => Just(Step::Repair),
     ]
 }
 
-struct Life {
+/// What happened since the database was open last.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum After {
+    Close,
+    PowerLoss,
+}
+
+struct Process {
     fs: SimFs,
-    database: Option<Handle>,
+    database: Handle,
+    listener: Listener,
+}
+
+struct Life {
+    /// The machine, as somebody outside sees it.
+    machine: SimFs,
+    processes: [Option<Process>; 2],
     /// The states to which a power loss may go back, and last the current state.
-    states: Vec<Documents>,
-    version: u32,
+    states: Vec<State>,
+    versions: Versions,
+    log: Log,
+    edits: usize,
+}
+
+fn shown(error: Error) -> String {
+    format!("{}: {error}", error.code())
 }
 
 impl Life {
-    fn begin(most_open: usize) -> Result<Life, String> {
-        let fs = machine();
-        fs.set_most_open(most_open);
-        let fs = fs.process();
-        let database = Some(open(&fs, None)?);
-        Ok(Life { fs, database, states: vec![Documents::new()], version: 0 })
+    fn begin(most_open: usize) -> Life {
+        let machine = machine();
+        machine.set_most_open(most_open);
+        Life {
+            machine,
+            processes: [None, None],
+            states: vec![State::default()],
+            versions: Versions::default(),
+            log: Log::default(),
+            edits: 0,
+        }
     }
 
-    fn database(&self) -> Result<&Handle, String> {
-        self.database.as_ref().ok_or_else(|| "closed".to_owned())
-    }
-
-    fn now(&self) -> Documents {
+    fn now(&self) -> State {
         self.states.last().cloned().unwrap_or_default()
     }
 
-    fn versions(&mut self, keys: Vec<(usize, u64)>) -> Vec<(usize, u64, u32)> {
-        let version = &mut self.version;
-        let next = |(collection, id)| {
-            *version += 1;
-            (collection, id, *version)
+    /// Returns the database as a process has it open.
+    fn database(&mut self, who: usize) -> Result<Handle, String> {
+        match &self.processes[who] {
+            Some(process) => Ok(process.database.clone()),
+            None => self.open(who, After::Close),
+        }
+    }
+
+    /// Opens the database in a process that did not have it open. After a power loss it must be in one of the allowed states,
+    /// otherwise in the current one.
+    fn open(&mut self, who: usize, after: After) -> Result<Handle, String> {
+        let fs = self.machine.process();
+        let database = open(&fs, None)?;
+        let documents = observe(&database)?;
+        let seq = sequence(&database)?;
+        let least = if after == After::PowerLoss { 0 } else { self.states.len() - 1 };
+        let allowed = &self.states[least..];
+        let Some(found) = allowed.iter().find(|state| state.seq == seq && state.documents == documents)
+        else {
+            return Err(format!("opened to {documents:?} at {seq}, which is none of {allowed:?}"));
         };
-        keys.into_iter().map(next).collect()
+        if self.processes.iter().all(Option::is_none) {
+            self.states = vec![found.clone()];
+        }
+        if after == After::PowerLoss {
+            self.log.lose(seq);
+        }
+        self.log.note(&database, seq)?;
+        let process = Process { fs, database: database.clone(), listener: Listener::new(&database)? };
+        self.processes[who] = Some(process);
+        Ok(database)
     }
 
-    fn batch(&mut self, Writes { drop_nested, passing, delete, put, fails }: Writes) -> Batch {
-        Batch { drop_nested, passing, delete, put: self.versions(put), in_files: false, fails }
+    fn close(&mut self, who: usize) {
+        let Some(Process { mut database, .. }) = self.processes[who].take() else { return };
+        // The thread that looks after listeners may have it in its hands.
+        while let Err(held) = Arc::try_unwrap(database) {
+            database = held;
+            std::thread::yield_now();
+        }
     }
 
-    fn commit(&mut self, batches: &[Batch], durability: Durability) -> Result<(), String> {
-        for (batch, result) in batches.iter().zip(write_group(self.database()?, batches, durability)) {
-            match result {
-                Err(Error::NotFound { .. }) if batch.fails => continue,
-                other => other.map_err(|error| error.to_string())?,
-            }
-            let mut state = self.now();
-            batch.model(&mut state);
-            self.states.push(state);
-        }
-        // A group of requests that all fail waits for no disk.
-        if durability == Durability::Full && batches.iter().any(|batch| !batch.fails) {
-            self.settle();
-        }
-        Ok(())
+    fn close_all(&mut self) {
+        (0..2).for_each(|who| self.close(who));
     }
 
     /// From now on nothing can be lost any more.
@@ -126,87 +179,214 @@ impl Life {
         self.states.drain(..self.states.len() - 1);
     }
 
-    /// Opens what a crash or a close left. It must be one of the allowed states.
-    fn open(&mut self, least: usize) -> Result<(), String> {
-        let database = open(&self.fs, None)?;
-        let found = observe(&database)?;
-        if !self.states[least..].contains(&found) {
-            return Err(format!("opened to {found:?}, which is none of {:?}", &self.states[least..]));
+    fn write(&mut self, database: &Handle, group: &[Vec<Draft>], full: bool) -> Result<(), String> {
+        let (mut before, mut planned) = (self.now(), Vec::new());
+        for drafts in group {
+            let plan = Planned::new(drafts, &before, &mut self.versions);
+            before = plan.after.clone().unwrap_or(before);
+            planned.push(plan);
         }
-        self.states = vec![found];
-        self.database = Some(database);
+        requests::write(database, &planned, if full { Durability::Full } else { Durability::Os })?;
+        // A group of requests that all fail waits for no disk.
+        let settled = planned.iter().any(|plan| plan.after.is_some() && (full || plan.removes));
+        for plan in planned {
+            self.states.extend(plan.after);
+            self.log.push(plan.changes);
+        }
+        if settled {
+            self.settle();
+        }
         Ok(())
     }
 
-    fn live(&mut self, step: Step) -> Result<(), String> {
-        let last = self.states.len() - 1;
+    fn keep(&mut self, database: &Handle, key: Key) -> Result<(), String> {
+        let version = self.versions.next(key);
+        let ((at, id), text) = (key, text(key.1, version).into_bytes());
+        let mut state = self.now();
+        let work = move |tx: &mut Transaction<'_>| {
+            tx.put(&spec(at), id.into(), text)?;
+            tx.keep_entity_paths([OWN].into_iter())
+        };
+        requests::submit(database, vec![work], Durability::Full).remove(0).map_err(shown)?;
+        self.machine.write_file(own(), b"x");
+        (state.seq, state.own) = (state.seq + 1, true);
+        let before = state.documents.insert(key, version);
+        state.dirty.insert(key);
+        let (created, updated) =
+            if before.is_some() { (vec![], vec![id.into()]) } else { (vec![id.into()], vec![]) };
+        self.log.push(vec![Change::Documents {
+            seq: state.seq,
+            collection: PATHS[at].into(),
+            dropped: false,
+            created,
+            updated,
+            deleted: Vec::new(),
+        }]);
+        self.states = vec![state];
+        Ok(())
+    }
+
+    /// Everything is in the files now.
+    fn checkpointed(&mut self, database: &Handle) -> Result<(), String> {
+        let mut state = self.now();
+        state.seq = sequence(database)?;
+        state.dirty.clear();
+        self.log.note(database, state.seq)?;
+        self.states = vec![state];
+        Ok(())
+    }
+
+    /// The edit wins, except where the journal has something newer.
+    fn write_by_hand(&mut self, collection: usize, ids: &[u64]) {
+        let content: BTreeMap<u64, u32> =
+            ids.iter().map(|&id| (id, self.versions.next((collection, id)))).collect();
+        // If there is no file yet, it needs its folders.
+        self.machine.make_dirs(Path::new(&file(collection)).parent().unwrap_or(Path::new("/")));
+        // A person's editor replaces the file.
+        if self.machine.read_file(file(collection)).is_some() {
+            self.machine.remove(file(collection));
+        }
+        self.edits += 1;
+        // No two edits leave the same file.
+        let text = map_file(&content) + &" ".repeat(self.edits);
+        self.machine.write_file(file(collection), text.as_bytes());
+        let mut state = self.now();
+        let is_edited = |key: &Key| key.0 == collection && !state.dirty.contains(key);
+        state.documents.retain(|key, _| !is_edited(key));
+        let edited = content.into_iter().map(|(id, version)| ((collection, id), version));
+        state.documents.extend(edited.filter(|(key, _)| is_edited(key)));
+        // It is adopted by a batch that is synced.
+        self.states = vec![state];
+    }
+
+    fn adopted(&mut self, collection: usize, seq: u64) {
+        self.log.push(vec![Change::Reset { seq, collection: Some(PATHS[collection].into()) }]);
+        self.states.iter_mut().for_each(|state| state.seq = seq);
+    }
+
+    fn edit(&mut self, who: usize, collection: usize, ids: &[u64], noticed: Noticed) -> Result<(), String> {
+        let seq = self.now().seq;
+        if noticed == Noticed::Opening {
+            self.close_all();
+            self.write_by_hand(collection, ids);
+            self.adopted(collection, seq + 1);
+            return self.open(who, After::Close).map(drop);
+        }
+        let database = self.database(who)?;
+        self.write_by_hand(collection, ids);
+        let mut before = sequence(&database)?;
+        if noticed == Noticed::Checkpoint {
+            database.checkpoint(wait()).map_err(shown)?;
+            before = sequence(&database)?;
+            self.log.note(&database, before)?;
+        }
+        // The next read looks at the file.
+        database.clear_cache();
+        observe(&database)?;
+        // A checkpoint adopts an edit before it writes anything, but only of a file that it is about to write.
+        let by_checkpoint = noticed == Noticed::Checkpoint && sequence(&database)? == before;
+        self.adopted(collection, if by_checkpoint { seq + 1 } else { before + 1 });
+        if noticed == Noticed::Checkpoint {
+            database.checkpoint(wait()).map_err(shown)?;
+            self.checkpointed(&database)?;
+        }
+        Ok(())
+    }
+
+    fn live(&mut self, who: usize, step: &Step) -> Result<(), String> {
         match step {
             Step::Write(group, full) => {
-                let batches: Vec<Batch> = group.into_iter().map(|writes| self.batch(writes)).collect();
-                self.commit(&batches, if full { Durability::Full } else { Durability::Os })?;
+                let database = self.database(who)?;
+                self.write(&database, group, *full)?;
+            }
+            Step::Keep(key) => {
+                let database = self.database(who)?;
+                self.keep(&database, *key)?;
             }
             Step::Checkpoint => {
-                self.database()?.checkpoint(no_wait()).map_err(|error| error.to_string())?;
-                self.settle();
+                let database = self.database(who)?;
+                database.checkpoint(wait()).map_err(shown)?;
+                self.checkpointed(&database)?;
             }
-            Step::Reopen => {
-                self.database = None;
-                self.open(last)?;
+            Step::Indexes(persist) => {
+                let database = self.database(who)?;
+                for spec in [0, 1].map(spec) {
+                    if *persist {
+                        database.persist_indexes(&spec, READ).map_err(shown)?;
+                    } else {
+                        database.remove_index_checkpoints(&spec, wait()).map_err(shown)?;
+                    }
+                }
+                if *persist {
+                    self.checkpointed(&database)?;
+                }
             }
+            Step::Close => self.close(who),
             Step::Kill => {
-                self.fs = self.fs.kill();
-                self.database = None;
-                self.open(last)?;
+                if let Some(process) = self.processes[who].take() {
+                    process.fs.kill();
+                }
             }
             Step::PowerLoss(seed) => {
-                self.fs = match seed % 3 {
-                    0 => self.fs.power_loss(&mut Extreme::Nothing),
-                    _ => self.fs.power_loss(&mut Seeded::new(seed)),
+                self.machine = match seed % 3 {
+                    0 => self.machine.power_loss(&mut Extreme::Nothing),
+                    _ => self.machine.power_loss(&mut Seeded::new(*seed)),
                 };
-                self.database = None;
-                self.open(0)?;
+                self.close_all();
+                self.open(who, After::PowerLoss)?;
             }
-            Step::Edit(collection, ids) => {
-                self.database()?.checkpoint(no_wait()).map_err(|error| error.to_string())?;
-                self.database = None;
-                let keys = ids.into_iter().map(|id| (collection, id)).collect();
-                let content: BTreeMap<u64, u32> =
-                    self.versions(keys).into_iter().map(|(_, id, version)| (id, version)).collect();
-                // If there is no file yet, it needs its folders.
-                self.fs.make_dirs(Path::new(&file(collection)).parent().unwrap_or(Path::new("/")));
-                if self.fs.read_file(file(collection)).is_some() {
-                    self.fs.remove(file(collection));
-                }
-                self.fs.write_file(file(collection), map_file(&content).as_bytes());
-                let mut state = self.now();
-                state.retain(|key, _| key.0 != collection);
-                state.extend(content.into_iter().map(|(id, version)| ((collection, id), version)));
-                self.states = vec![state];
-                self.open(0)?;
-            }
+            Step::Edit(collection, ids, noticed) => self.edit(who, *collection, ids, *noticed)?,
             Step::Verify => {
-                let report = self.database()?.verify(no_wait()).map_err(|error| error.to_string())?;
-                if !report.is_ok() || report.documents() != self.now().len() as u64 {
+                let report = self.database(who)?.verify(wait()).map_err(shown)?;
+                if !report.is_ok() || report.documents() != self.now().documents.len() as u64 {
                     return Err(format!("verifying finds\n{report}"));
                 }
             }
             Step::Repair => {
-                self.database = None;
-                let report = repair(&self.fs.handle(), Path::new(DIRECTORY), no_wait());
-                let report = report.map_err(|error| error.to_string())?;
+                self.close_all();
+                let report = repair(&self.machine.process().handle(), Path::new(DIRECTORY), wait());
+                let report = report.map_err(shown)?;
                 if !report.is_ok() || !report.before.is_ok() {
                     return Err(format!("repairing finds\n{report}"));
                 }
-                self.open(last)?;
+                self.open(who, After::Close)?;
             }
         }
-        let found = observe(self.database()?)?;
-        if found == self.now() {
-            Ok(())
-        } else {
-            Err(format!("there is {found:?} instead of {:?}", self.now()))
+        Ok(())
+    }
+
+    /// Compares what a process sees and has heard with the model.
+    fn look(&mut self, who: usize, draw: u64) -> Result<(), String> {
+        let State { seq, documents, own: kept, .. } = self.now();
+        if self.machine.read_file(own()).is_some() != kept {
+            return Err(format!("the file of a document is there: {}", !kept));
+        }
+        let Some(process) = &mut self.processes[who] else { return Ok(()) };
+        let database = &process.database;
+        let found: Documents = observe(database)?;
+        if found != documents || sequence(database)? != seq {
+            return Err(format!(
+                "process {who} sees {found:?} at {} instead of {documents:?} at {seq}",
+                sequence(database)?
+            ));
+        }
+        process.listener.check(database, &self.log, seq)?;
+        self.log.replay(database, seq, draw)?;
+        let expected =
+            |code: &WarningCode| *code == WarningCode::TailCut || *code == WarningCode::SnapshotChanged;
+        match warnings(database).iter().find(|code| !expected(code)) {
+            Some(code) => Err(format!("process {who} warns of {code:?}")),
+            None => Ok(()),
         }
     }
+}
+
+fn own() -> String {
+    format!("{DIRECTORY}/{OWN}")
+}
+
+fn sequence(database: &Handle) -> Result<u64, String> {
+    database.sequence().map_err(shown)
 }
 
 fn number(name: &str, ordinary: usize) -> usize {
@@ -216,22 +396,38 @@ fn number(name: &str, ordinary: usize) -> usize {
 /// Runs `cases` random lives. At most `most_open` files that nobody reads stay open. Two tests share the cases, so that two
 /// cores are busy.
 fn lives(cases: usize, most_open: usize) {
-    let config = Config { cases: cases as u32, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: cases as u32,
+        failure_persistence: None,
+        max_shrink_iters: number("PROPERTY_SHRINK", 2000) as u32,
+        ..Config::default()
+    };
     let steps = number("PROPERTY_STEPS", 100);
-    let lives = prop::collection::vec(step(), steps);
-    let result = TestRunner::new(config).run(&lives, |steps| {
-        let mut life = Life::begin(most_open).map_err(TestCaseError::fail)?;
-        for (at, step) in steps.into_iter().enumerate() {
-            let shown = format!("{step:?}");
-            life.live(step)
-                .map_err(|problem| TestCaseError::fail(format!("step {at}, {shown}: {problem}")))?;
+    let lives = prop::collection::vec(moment(), 1..2 * steps);
+    let result = TestRunner::new(config).run(&lives, |moments| {
+        let mut life = Life::begin(most_open);
+        for (at, Moment { step, who, looks, draw }) in moments.into_iter().enumerate() {
+            let mut lived = life.live(who, &step);
+            for who in (0..2).filter(|&who| looks[who]) {
+                lived = lived.and_then(|()| life.look(who, draw));
+            }
+            lived
+                .map_err(|problem| TestCaseError::fail(format!("step {at}, {step:?} by {who}: {problem}")))?;
         }
-        let left = life.fs.kill();
-        let report = verify(&left.handle(), Path::new(DIRECTORY), no_wait());
+        let left = life.machine.snapshot().kill();
+        life.close_all();
+        let report = verify(&left.handle(), Path::new(DIRECTORY), wait());
         prop_assert!(report.is_ok_and(|report| report.is_ok()));
         Ok(())
     });
-    result.unwrap_or_else(|error| panic!("{error}"));
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(problem, life)) => {
+            let life: Vec<String> = life.iter().map(|moment| format!("{moment:?}")).collect();
+            panic!("{problem}, after\n{}", life.join("\n"))
+        }
+        Err(error) => panic!("{error}"),
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub const TIP: &str = "/base/db/.storage/tip";
 /// The collections: one beside the reserved folder, one in directories of its own.
 pub const PATHS: [&str; 2] = ["items.json", "data/7/items.json"];
 pub const READ: ReadOptions = ReadOptions { cached: false, lock_timeout: Duration::ZERO };
-const NAMES: u32 = 3;
+pub const NAMES: u32 = 3;
 
 /// The version of each document, keyed by the collection's number and the document's id.
 pub type Documents = BTreeMap<(usize, u64), u32>;
