@@ -276,6 +276,17 @@ test('a transaction that caught the refusal of a unique key runs again if the ke
   assert.deepEqual((await things.list()).map(({ name }) => name), ['b', 'c'])
 }, { indexes: [{ name: 'by_email', type: 'hash', fields: ['email'], unique: true, sparse: true }] }))
 
+test('a transaction that found a unique key free runs again if others take it', withThings(async (things) => {
+  let other: number | undefined
+  const outcome = await things.transaction(async (tx) => {
+    const created = await tx.create({ name: 'a' }).then(() => 'stored', (error) => error.code)
+    other ??= (await things.create({ name: 'a' })).id
+    return [created, await tx.deleteMany([other])]
+  })
+  assert.deepEqual(outcome, ['UNIQUE_VIOLATION', 1])
+  assert.deepEqual(await things.list(), [])
+}, { indexes: [{ name: 'by_name', type: 'hash', fields: ['name'], unique: true }] }))
+
 test('a transaction that keeps losing to others fails with CONFLICT', withThings(async (things) => {
   const { id } = await things.create({ name: 'a', size: 0 })
   let runs = 0
