@@ -8,13 +8,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use octoprompt_storage::engine::fs::{Extreme, Seeded, SimFs};
-use octoprompt_storage::engine::{Change, Durability, Error, Transaction, WarningCode, repair, verify};
+use octoprompt_storage::engine::{
+    Change, Durability, Error, Transaction, WarningCode, WriteOptions, repair, verify,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
 
 use crate::heard::{Listener, Log};
 use crate::requests::{self, Draft, Key, OWN, Planned, State, Versions, group, key};
 use crate::support::wait;
+use crate::workload::submit;
 use crate::world::{
     DIRECTORY, Documents, Handle, PATHS, READ, file, machine, map_file, observe, open, spec, text, warnings,
 };
@@ -207,7 +210,8 @@ impl Life {
             tx.put(&spec(at), id.into(), text)?;
             tx.keep_entity_paths([OWN].into_iter())
         };
-        requests::submit(database, vec![work], Durability::Full).remove(0).map_err(shown)?;
+        let options = WriteOptions { durability: Durability::Full, wait: wait() };
+        submit(database, vec![work], options).remove(0).map_err(shown)?;
         self.machine.write_file(own(), b"x");
         (state.seq, state.own) = (state.seq + 1, true);
         let before = state.documents.insert(key, version);

@@ -2,18 +2,17 @@
 //! says of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use octoprompt_storage::engine::document::DocumentId;
 use octoprompt_storage::engine::index::IndexKey;
 use octoprompt_storage::engine::query::Query;
 use octoprompt_storage::engine::{
-    Change, Database, DocumentFile, Durability, Error, Request, Transaction, WriteOptions,
+    Change, Database, DocumentFile, Durability, Error, Transaction, WriteOptions,
 };
-use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use crate::support::wait;
+use crate::workload::submit;
 use crate::world::{Documents, NAMES, PATHS, file_of, spec, text};
 
 /// The directory of the nested collection, and a file in it that belongs to a document.
@@ -294,26 +293,6 @@ fn seen(what: String) -> Error {
     Error::InvalidArgument(format!("a transaction sees {what}"))
 }
 
-/// Runs requests as one group, and returns the result of each.
-pub fn submit(
-    database: &Database,
-    works: Vec<impl FnOnce(&mut Transaction<'_>) -> Result<(), Error> + Send + 'static>,
-    durability: Durability,
-) -> Vec<Result<(), Error>> {
-    let results = Arc::new(Mutex::new(BTreeMap::new()));
-    let mut drain = false;
-    for (at, work) in works.into_iter().enumerate() {
-        let results = Arc::clone(&results);
-        let done = move |result| drop(results.lock().insert(at, result));
-        drain |= database.submit(Request::new(WriteOptions { durability, wait: wait() }, work, done));
-    }
-    if drain {
-        database.drain();
-    }
-    let results = std::mem::take(&mut *results.lock());
-    results.into_values().collect()
-}
-
 /// Writes requests as one group. Each must succeed or fail as planned.
 pub fn write(database: &Database, planned: &[Planned], durability: Durability) -> Result<(), String> {
     let mut works = Vec::new();
@@ -322,7 +301,9 @@ pub fn write(database: &Database, planned: &[Planned], durability: Durability) -
         let acts = plan.acts.clone();
         works.push(move |tx: &mut Transaction<'_>| run(&acts, files, tx));
     }
-    for (plan, result) in planned.iter().zip(submit(database, works, durability)) {
+    for (plan, result) in
+        planned.iter().zip(submit(database, works, WriteOptions { durability, wait: wait() }))
+    {
         match (result, &plan.after) {
             (Ok(()), Some(_)) | (Err(Error::NotFound { .. }), None) => {}
             (result, _) => return Err(format!("{:?}: {result:?}", plan.acts)),

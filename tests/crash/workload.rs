@@ -465,24 +465,25 @@ impl Drop for Run {
 
 /// Writes batches as one group and returns the result of each.
 pub fn write_group(database: &Handle, batches: &[Batch], durability: Durability) -> Vec<Result<(), Error>> {
+    let work = |batch: &Batch| {
+        let (batch, files) = (batch.clone(), batch.files(database));
+        move |transaction: &mut Transaction<'_>| batch.run_with(transaction, files?)
+    };
+    submit(database, batches.iter().map(work).collect(), WriteOptions { durability, wait: no_wait() })
+}
+
+/// Runs requests as one group, and returns the result of each.
+pub fn submit(
+    database: &Database,
+    works: Vec<impl FnOnce(&mut Transaction<'_>) -> Result<(), Error> + Send + 'static>,
+    options: WriteOptions,
+) -> Vec<Result<(), Error>> {
     let results = Arc::new(Mutex::new(BTreeMap::new()));
     let mut drain = false;
-    for (at, batch) in batches.iter().cloned().enumerate() {
-        let files = match batch.files(database) {
-            Ok(files) => files,
-            Err(error) => {
-                results.lock().insert(at, Err(error));
-                continue;
-            }
-        };
+    for (at, work) in works.into_iter().enumerate() {
         let results = Arc::clone(&results);
-        let options = WriteOptions { durability, wait: no_wait() };
-        let request = Request::new(
-            options,
-            move |transaction| batch.run_with(transaction, files),
-            move |result| drop(results.lock().insert(at, result)),
-        );
-        drain |= database.submit(request);
+        let done = move |result| drop(results.lock().insert(at, result));
+        drain |= database.submit(Request::new(options, work, done));
     }
     if drain {
         database.drain();
