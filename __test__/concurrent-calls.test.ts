@@ -8,16 +8,14 @@ import { explained, isRead, type Made } from './support/explained.js'
 import { withDirectory } from './support/index.js'
 import { Model, type Call, type Target } from './support/model.js'
 import { documentsIn, performersIn } from './support/performers.js'
-import { callsFor } from './support/random-calls.js'
+import { callsFor, choicesFrom } from './support/random-calls.js'
 
 const SEEDS = 4
 const GROUPS = 30
 
 /** Returns a generator of groups of calls. They also bring back what was there before, and remove it again. */
 function groupsFor(model: () => Model, seed: number) {
-  let state = seed
-  const below = (end: number) => Math.floor(((state = (state * 48271) % 2147483647) / 2147483647) * end)
-  const oneOf = <T>(list: readonly T[]): T => list[below(list.length)]!
+  const { below, oneOf } = choicesFrom(seed)
   const earlier: [Target, Call['args'][0]][] = []
 
   const whole = (target: Target): Call => ({ target, method: 'writeAll', args: [Object.fromEntries(model().of(target))] })

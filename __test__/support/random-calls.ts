@@ -5,11 +5,16 @@ const PATHS = ['src/a.ts', 'src/a.ts', 'src/a.ts', 'src/A.ts', 'cafe\u0301.md', 
 const CONTENTS = ['', 'a', 'Ünïcode', '\ud800', 'nul\0', '"}{\\', 'ab '.repeat(3000)]
 const NAMES = ['web', 'Web', 'toJSON', 'constructor', ' ']
 
-/** Returns a generator of calls that fit what a model holds. The same seed makes the same choices. */
-export function callsFor(model: Model, seed: number) {
+/** Returns functions that choose at random. The same seed makes the same choices. */
+export function choicesFrom(seed: number) {
   let state = seed
   const below = (end: number) => Math.floor(((state = (state * 48271) % 2147483647) / 2147483647) * end)
-  const oneOf = <T>(list: readonly T[]): T => list[below(list.length)]!
+  return { below, oneOf: <T>(list: readonly T[]): T => list[below(list.length)]! }
+}
+
+/** Returns a generator of calls that fit what a model holds. The same seed makes the same choices. */
+export function callsFor(model: Model, seed: number) {
+  const { below, oneOf } = choicesFrom(seed)
   const sometimes = (fields: Doc) => (below(3) === 0 ? fields : {})
   const some = <T>(make: () => T): T[] => Array.from({ length: below(4) }, make)
   /** An id of the target, or one that nothing has. The newest is chosen often, so that calls meet. */
