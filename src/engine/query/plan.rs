@@ -174,8 +174,7 @@ impl Plan {
 
 /// Whether the order of the ids is that of the answer, for documents that meet the condition.
 fn orders_ids(condition: &Condition, of: &dyn Ids) -> bool {
-    let mut required = Vec::new();
-    condition.each_required(&mut |condition| required.push(condition));
+    let required = required(condition);
     let is_text = |test: &Test| matches!(test, Test::Compare(_, Value::Text(_)));
     ids::are_numbers(of) || ids::are_texts(of) && tests_on(&required, ids::NAME).any(is_text)
 }
@@ -277,8 +276,7 @@ fn candidates(access: &Access, indexes: &[&Index], ids: &dyn Ids) -> Result<Cand
 /// Returns the best way to find a superset of the documents that meet the condition, and the number of documents it returns.
 fn access(condition: &Condition, indexes: &[&Index], ids: &dyn Ids) -> (Access, usize) {
     let documents = ids.count();
-    let mut required = Vec::new();
-    condition.each_required(&mut |condition| required.push(condition));
+    let required = required(condition);
     let mut ways: Vec<(Access, usize)> = through_ids(&required, ids).into_iter().collect();
     for (at, &index) in indexes.iter().enumerate() {
         let way = match index.spec().extractor {
@@ -322,6 +320,13 @@ fn access(condition: &Condition, indexes: &[&Index], ids: &dyn Ids) -> (Access, 
         return (Access::Intersection(vec![first, second]), estimated);
     }
     (first, estimated)
+}
+
+/// Returns the conditions that must hold for the whole to hold.
+fn required(condition: &Condition) -> Vec<&Condition> {
+    let mut required = Vec::new();
+    condition.each_required(&mut |condition| required.push(condition));
+    required
 }
 
 /// Returns whether the index has every document that has a key in it.
