@@ -99,7 +99,7 @@ impl Transaction<'_> {
     }
 
     /// Returns what a look-up finds among the published documents, and among those that the group put.
-    pub(super) fn looked_up(
+    fn looked_up(
         &self,
         spec: &Arc<CollectionSpec>,
         index: &str,

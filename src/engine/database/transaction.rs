@@ -11,7 +11,7 @@ use crate::engine::document::{Document, DocumentId};
 use crate::engine::document_map::{DocumentMap, Stamp};
 use crate::engine::error::{Error, Result};
 use crate::engine::id::now_ms;
-use crate::engine::index::{Entries, Index};
+use crate::engine::index::Entries;
 
 struct LastRead {
     path: Arc<str>,
@@ -350,7 +350,7 @@ impl<'a> Transaction<'a> {
         self.note_owners(spec, entries)
     }
 
-    /// Notes that nobody else has the unique keys of a document.
+    /// Looks up who has the unique keys of a document, so that it belongs to what was read that nobody else has them.
     fn note_owners(&mut self, spec: &Arc<CollectionSpec>, entries: &[Entries]) -> Result<()> {
         if self.reads.is_none() {
             return Ok(());
@@ -358,9 +358,7 @@ impl<'a> Transaction<'a> {
         for (index, entries) in spec.indexes.iter().zip(entries) {
             if index.config.unique && !entries.is_empty() {
                 let entries = entries.clone();
-                let owners: IndexLookup = Arc::new(move |index: &Index| Ok(index.owners(&entries)));
-                let (published, _) = self.looked_up(spec, &index.config.name, &owners)?;
-                self.note_lookup(spec, &index.config.name, owners, &published);
+                self.query(spec, &index.config.name, move |index| Ok(index.owners(&entries)))?;
             }
         }
         Ok(())
