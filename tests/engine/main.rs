@@ -9,6 +9,7 @@ mod cancel;
 mod changes;
 mod checkpoints;
 mod closed_files;
+mod composite_plans;
 mod conflicts;
 mod database;
 mod equal_hashes;

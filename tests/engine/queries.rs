@@ -10,7 +10,7 @@ use octoprompt_storage::engine::query::Query;
 use octoprompt_storage::engine::{CollectionSpec, Durability, Foreign};
 use serde_json::{Value, json};
 
-const INDEXES: [(&str, IndexType, &[&str], bool); 7] = [
+const INDEXES: [(&str, IndexType, &[&str], bool); 11] = [
     ("a_hash", IndexType::Hash, &["a"], false),
     ("a_btree", IndexType::Btree, &["a"], false),
     ("b_sparse", IndexType::Btree, &["b"], true),
@@ -18,10 +18,14 @@ const INDEXES: [(&str, IndexType, &[&str], bool); 7] = [
     ("pair", IndexType::Hash, &["a", "b"], false),
     ("large", IndexType::Hash, &["o"], true),
     ("id", IndexType::Btree, &["id"], false),
+    ("a_b", IndexType::Btree, &["a", "b"], false),
+    ("a_b_sparse", IndexType::Btree, &["a", "b"], true),
+    ("b_a_x", IndexType::Btree, &["b", "a", "o.x"], false),
+    ("b_id", IndexType::Btree, &["b", "id"], false),
 ];
 
 /// A collection with some of the indexes, picked by the bits of a number.
-pub fn spec(chosen: u8) -> Arc<CollectionSpec> {
+pub fn spec(chosen: u16) -> Arc<CollectionSpec> {
     let chosen = INDEXES.iter().enumerate().filter(|(at, _)| chosen & (1 << at) != 0);
     let indexes = chosen.map(|(_, (name, kind, fields, sparse))| {
         let fields = fields.iter().map(|&field| field.into()).collect();
@@ -89,7 +93,7 @@ pub fn answer(database: &Handle, spec: &Arc<CollectionSpec>, query: &Value) -> V
     texts.iter().map(|text| serde_json::from_slice(text).expect("an object")).collect()
 }
 
-fn explained(database: &Handle, spec: &Arc<CollectionSpec>, query: Value) -> Value {
+pub fn explained(database: &Handle, spec: &Arc<CollectionSpec>, query: Value) -> Value {
     let query = Query::from_json(query.to_string().as_bytes()).expect("a query");
     let text = database.explain(spec, &query, READ).expect("explained");
     serde_json::from_slice(&text).expect("an object")
@@ -127,7 +131,7 @@ fn ordering_by_an_index_avoids_the_sort_and_stops_at_the_limit() {
 }
 
 /// How a query is explained: its kind, where the order comes from, and how many documents were looked at.
-fn plan(database: &Handle, spec: &Arc<CollectionSpec>, query: Value) -> (Value, Value, Value) {
+pub fn plan(database: &Handle, spec: &Arc<CollectionSpec>, query: Value) -> (Value, Value, Value) {
     let mut plan = explained(database, spec, query);
     let [kind, sort, scanned] = ["kind", "sort", "scanned"].map(|name| plan[name].take());
     (kind, sort, scanned)

@@ -1,5 +1,7 @@
 //! Running queries: candidates from the indexes, checked against their texts.
 
+mod matches;
+
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
@@ -16,13 +18,14 @@ use crate::engine::document_map::{DocumentMap, Entry, Location};
 use crate::engine::error::{Error, Result};
 use crate::engine::index::Index;
 use crate::engine::query::{Candidates, Plan, Query, Rank};
+use matches::Matches;
 
 /// How many documents are read between two checks whether the caller has given up or has enough.
 const STEP: usize = cancel::STEP;
-/// Texts of matches are kept up to this size; others are read again once it is known that they belong to the answer.
-const KEPT_BYTES: usize = 8 << 20;
-/// Matches that are not needed are dropped once there are more than this.
-const SURPLUS: usize = 4096;
+/// A query with a limit that an index orders begins with at least so many candidates …
+const FIRST: usize = 256;
+/// … and takes so many times as many each time that they are too few.
+const GROWTH: usize = 8;
 /// A query looks at all that its transaction has changed of a collection, if that are at most so many documents. Building the
 /// indexes of these documents costs more than looking at them once, but later queries and writes keep and use them.
 const READ_THROUGH: usize = 64;
@@ -55,7 +58,12 @@ pub(super) enum Entries {
     },
     Some(Vec<Entry>),
     /// Those with these ids, looked up as they are read: no lock is held then, and often the first of them are enough.
-    Chosen(Vec<DocumentId>, DocumentMap),
+    Chosen {
+        documents: DocumentMap,
+        ids: Vec<DocumentId>,
+        /// Otherwise more follow these.
+        are_all: bool,
+    },
 }
 
 pub(super) enum SearchFailure {
@@ -75,16 +83,6 @@ impl From<Error> for SearchFailure {
     }
 }
 
-struct Match {
-    rank: Rank,
-    source: Source,
-}
-
-enum Source {
-    Stored(Entry),
-    Text(Arc<[u8]>),
-}
-
 /// What a query found.
 pub(super) struct Found {
     /// The answer, in its order.
@@ -93,6 +91,8 @@ pub(super) struct Found {
     pub ranks: Vec<Rank>,
     /// How many documents the query looked at.
     pub scanned: usize,
+    /// Fewer than the query needs were among the candidates, and there are more of these.
+    pub is_cut: bool,
 }
 
 /// Returns the part of a document to read if its large field is needed, or is not.
@@ -113,14 +113,15 @@ impl<'a> Changed<'a> {
             return Ok(Changed { documents, puts: documents.iter().filter_map(put).collect() });
         }
         let indexes = overlay.indexes();
-        let puts = match Plan::of(query, &indexes, documents, false).candidates(&indexes, documents)? {
-            Candidates::Range { range, .. } => {
-                documents.iter().filter(|(id, _)| range.contains(*id)).filter_map(put).collect()
-            }
-            Candidates::Some(ids) => {
-                ids.iter().filter_map(|id| documents.get_key_value(id)).filter_map(put).collect()
-            }
-        };
+        let puts =
+            match Plan::of(query, &indexes, documents, false).candidates(&indexes, documents, usize::MAX)? {
+                Candidates::Range { range, .. } => {
+                    documents.iter().filter(|(id, _)| range.contains(*id)).filter_map(put).collect()
+                }
+                Candidates::Some { ids, .. } => {
+                    ids.iter().filter_map(|id| documents.get_key_value(id)).filter_map(put).collect()
+                }
+            };
         Ok(Changed { documents, puts })
     }
 }
@@ -131,8 +132,26 @@ impl Entries {
             Candidates::Range { range, descending } => {
                 Entries::Range { documents: documents.clone(), range, descending }
             }
-            Candidates::Some(ids) => Entries::Chosen(ids, documents.clone()),
+            Candidates::Some { ids, are_all } => {
+                Entries::Chosen { documents: documents.clone(), ids, are_all }
+            }
         }
+    }
+}
+
+/// Calls `run` with how many candidates are enough if an index orders them, until they are.
+fn with_growing<T>(
+    query: &Query,
+    found: impl Fn(&T) -> &Found,
+    mut run: impl FnMut(usize) -> Result<T>,
+) -> Result<T> {
+    let mut enough = query.needed().map_or(usize::MAX, |needed| needed.max(FIRST));
+    loop {
+        let answer = run(enough)?;
+        if !found(&answer).is_cut {
+            return Ok(answer);
+        }
+        enough = enough.saturating_mul(GROWTH);
     }
 }
 
@@ -147,7 +166,7 @@ impl Database {
         query: &Query,
         options: ReadOptions,
     ) -> Result<Vec<Arc<[u8]>>> {
-        self.run_query(spec, query, options, |search| search.run()).map(|(found, _)| found.texts)
+        self.found(spec, query, options).map(|(found, _)| found.texts)
     }
 
     /// Returns how many documents satisfy the condition of a query. Its limit and offset do not count. O(1) without a
@@ -159,7 +178,7 @@ impl Database {
         if query.condition().is_empty() {
             return self.query(spec, options, |collection| collection.documents().len());
         }
-        self.run_query(spec, query, options, |search| search.count()).map(|(count, _)| count)
+        self.run_query(spec, query, options, usize::MAX, |search| search.count()).map(|(count, _)| count)
     }
 
     /// Returns as JSON how a query is answered: the index, its keys or range, where the order comes from and, from
@@ -170,18 +189,29 @@ impl Database {
         query: &Query,
         options: ReadOptions,
     ) -> Result<Vec<u8>> {
-        let (found, mut described) = self.run_query(spec, query, options, |search| search.run())?;
+        let (found, mut described) = self.found(spec, query, options)?;
         described["scanned"] = found.scanned.into();
         described["returned"] = found.texts.len().into();
         Ok(described.to_string().into_bytes())
     }
 
-    /// Returns what `run` finds, and how.
+    fn found(
+        &self,
+        spec: &Arc<CollectionSpec>,
+        query: &Query,
+        options: ReadOptions,
+    ) -> Result<(Found, serde_json::Value)> {
+        let run = |enough| self.run_query(spec, query, options, enough, |search| search.run());
+        with_growing(query, |(found, _)| found, run)
+    }
+
+    /// Returns what `run` finds among `enough` candidates or all, and how.
     fn run_query<T>(
         &self,
         spec: &Arc<CollectionSpec>,
         query: &Query,
         options: ReadOptions,
+        enough: usize,
         run: impl Fn(&Search<'_>) -> std::result::Result<T, SearchFailure>,
     ) -> Result<(T, serde_json::Value)> {
         for attempt in 0.. {
@@ -189,7 +219,8 @@ impl Database {
             let planned = self.with_loaded(spec, options, |state, loaded| {
                 let indexes: Vec<&Index> = loaded.indexes.iter().collect();
                 let plan = Plan::of(query, &indexes, &loaded.documents, true);
-                let entries = Entries::of(plan.candidates(&indexes, &loaded.documents)?, &loaded.documents);
+                let candidates = plan.candidates(&indexes, &loaded.documents, enough)?;
+                let entries = Entries::of(candidates, &loaded.documents);
                 let described = plan.describe(query, &indexes);
                 Ok::<_, Error>((plan.is_ordered(), entries, Arc::clone(&state.files), described))
             })?;
@@ -213,7 +244,8 @@ impl Database {
 impl Transaction<'_> {
     /// Returns the documents that a query asks for, in its order, counting what the group has changed.
     pub fn documents(&mut self, spec: &Arc<CollectionSpec>, query: &Query) -> Result<Vec<Arc<[u8]>>> {
-        let found = self.run_query(spec, query, |search| search.run())?;
+        let run = |enough| self.run_query(spec, query, enough, |search| search.run());
+        let found = with_growing(query, |found| found, run)?;
         self.note_answer(spec, |reads, documents| match query.is_for_all() {
             true => reads.note_all(spec, documents),
             false => reads.note_first(spec, documents, query, found.ranks),
@@ -224,7 +256,7 @@ impl Transaction<'_> {
     /// Returns how many documents satisfy the condition of a query, counting what the group has changed. Its limit and
     /// offset do not count. Without a condition, no document is read.
     pub fn count(&mut self, spec: &Arc<CollectionSpec>, query: &Query) -> Result<usize> {
-        let ids = self.run_query(spec, query, |search| search.ids())?;
+        let ids = self.run_query(spec, query, usize::MAX, |search| search.ids())?;
         let count = ids.len();
         self.note_answer(spec, |reads, documents| reads.note_number(spec, documents, query, ids));
         Ok(count)
@@ -234,22 +266,24 @@ impl Transaction<'_> {
         &mut self,
         spec: &Arc<CollectionSpec>,
         query: &Query,
+        enough: usize,
         run: impl Fn(&Search<'_>) -> std::result::Result<T, SearchFailure>,
     ) -> Result<T> {
         let spec = &self.prepare(spec)?;
         let is_first = self.is_first_read();
-        let found = self.search(spec, query, &run);
+        let found = self.search(spec, query, enough, &run);
         if !self.must_read_again(spec, is_first, &found)? {
             return found;
         }
         self.load(spec)?;
-        self.search(spec, query, &run)
+        self.search(spec, query, enough, &run)
     }
 
     fn search<T>(
         &self,
         spec: &Arc<CollectionSpec>,
         query: &Query,
+        enough: usize,
         run: impl Fn(&Search<'_>) -> std::result::Result<T, SearchFailure>,
     ) -> Result<T> {
         let overlay = self.group.collections.get(&spec.path);
@@ -260,7 +294,7 @@ impl Transaction<'_> {
                 Some(loaded) => {
                     let indexes: Vec<&Index> = loaded.indexes.iter().collect();
                     let plan = Plan::of(query, &indexes, &loaded.documents, !is_changed);
-                    let candidates = plan.candidates(&indexes, &loaded.documents)?;
+                    let candidates = plan.candidates(&indexes, &loaded.documents, enough)?;
                     (Entries::of(candidates, &loaded.documents), plan.is_ordered())
                 }
                 None => (Entries::Some(Vec::new()), true),
@@ -280,7 +314,7 @@ impl Search<'_> {
     pub fn run(&self) -> std::result::Result<Found, SearchFailure> {
         let examined = self.examined();
         let returned = part(self.spec, |large| self.query.returns(large));
-        let mut matches = Matches { search: self, found: Vec::new(), kept: 0, keeps: examined == returned };
+        let mut matches = Matches::new(self, examined == returned);
         let changed = matches.add_changed(returned)?;
         let stored = self.with_entries(|entries| matches.scan(entries, examined))?;
         matches.finish(returned, changed + stored)
@@ -338,7 +372,9 @@ impl Search<'_> {
                 if *descending { work(&mut entries.rev()) } else { work(&mut entries) }
             }
             Entries::Some(entries) => work(&mut entries.iter()),
-            Entries::Chosen(ids, documents) => work(&mut ids.iter().filter_map(|id| documents.entry(id))),
+            Entries::Chosen { documents, ids, .. } => {
+                work(&mut ids.iter().filter_map(|id| documents.entry(id)))
+            }
         }
     }
 
@@ -361,132 +397,14 @@ impl Search<'_> {
         matches!(self.entries, Entries::Range { descending: true, .. })
     }
 
+    /// Whether more candidates would follow the entries.
+    fn is_cut(&self) -> bool {
+        matches!(self.entries, Entries::Chosen { are_all: false, .. })
+    }
+
     /// Whether the first matches found are the first of the answer.
     fn finds_in_order(&self) -> bool {
         (self.ordered || !self.query.has_order())
             && self.changed.as_ref().is_none_or(|changed| changed.documents.is_empty())
-    }
-}
-
-struct Matches<'a> {
-    search: &'a Search<'a>,
-    found: Vec<Match>,
-    /// Bytes of texts that are kept.
-    kept: usize,
-    /// The part that is examined is the one that is returned.
-    keeps: bool,
-}
-
-impl Matches<'_> {
-    /// Looks at what the transaction put itself.
-    fn add_changed(&mut self, returned: Part) -> Result<usize> {
-        let query = self.search.query;
-        let mut scanned = 0;
-        for (id, put) in self.search.puts() {
-            let document = put.whole()?;
-            scanned += 1;
-            if query.condition().holds(&document.text) {
-                let text = match returned {
-                    Part::Whole => Arc::clone(&document.text),
-                    Part::Head => document.head_object().into(),
-                };
-                self.found.push(Match { rank: query.rank(id, &document.text), source: Source::Text(text) });
-            }
-        }
-        Ok(scanned)
-    }
-
-    /// Looks at stored documents. Returns how many there were.
-    fn scan<'b>(
-        &mut self,
-        entries: impl Iterator<Item = &'b Entry>,
-        examined: Part,
-    ) -> std::result::Result<usize, SearchFailure> {
-        let search = self.search;
-        let mut entries = entries.filter(|(id, _)| !search.is_replaced(id));
-        let needed = search.query.needed();
-        // Often the first step is enough. If it is not, the next ones read more at a time.
-        let mut size = needed.map_or(STEP, |needed| needed.clamp(16, STEP));
-        let mut scanned = 0;
-        loop {
-            cancel::check()?;
-            if search.finds_in_order() && needed.is_some_and(|needed| self.found.len() >= needed) {
-                return Ok(scanned);
-            }
-            let mut step: Vec<&Entry> = entries.by_ref().take(size).collect();
-            if step.is_empty() {
-                return Ok(scanned);
-            }
-            size = STEP.min(size * 2);
-            scanned += step.len();
-            // Neighbours are read together, which ascend in their file.
-            if search.descends() {
-                step.reverse();
-            }
-            let before = self.found.len();
-            let visit = |entry: &Entry, text: &[u8]| {
-                if search.query.condition().holds(text) {
-                    self.add(entry, text);
-                }
-            };
-            read_run(&search.files, step.into_iter(), examined, visit)?;
-            if search.descends() {
-                self.found[before..].reverse();
-            }
-            self.drop_surplus();
-        }
-    }
-
-    fn add(&mut self, entry: &Entry, text: &[u8]) {
-        let keep = self.keeps && self.kept + text.len() <= KEPT_BYTES;
-        let source = if keep { Source::Text(text.into()) } else { Source::Stored(entry.clone()) };
-        self.kept += if keep { text.len() } else { 0 };
-        self.found.push(Match { rank: self.search.query.rank(&entry.0, text), source });
-    }
-
-    /// Drops surplus matches if only the first of many are needed.
-    fn drop_surplus(&mut self) {
-        let Some(needed) = self.search.query.needed() else { return };
-        if !self.search.finds_in_order() && self.found.len() > needed.saturating_mul(2).max(SURPLUS) {
-            self.sort();
-            self.found.truncate(needed);
-            let texts = self.found.iter().map(|found| match &found.source {
-                Source::Text(text) => text.len(),
-                Source::Stored(_) => 0,
-            });
-            self.kept = texts.sum();
-        }
-    }
-
-    fn sort(&mut self) {
-        self.found.sort_by(|a, b| a.rank.cmp(&b.rank));
-    }
-
-    /// Returns what was found after `scanned` documents. Texts of the answer that were not kept are read again.
-    fn finish(mut self, returned: Part, scanned: usize) -> std::result::Result<Found, SearchFailure> {
-        let search = self.search;
-        if !search.finds_in_order() {
-            self.sort();
-        }
-        self.found.truncate(search.query.needed().unwrap_or(usize::MAX));
-        let (ranks, sources) = self.found.into_iter().map(|found| (found.rank, found.source)).unzip();
-        let page: Vec<Source> = search.query.page(sources);
-        let mut texts = Vec::with_capacity(page.len());
-        for step in page.chunks(STEP) {
-            cancel::check()?;
-            let stored = step.iter().filter_map(|source| match source {
-                Source::Stored(entry) => Some(entry),
-                Source::Text(_) => None,
-            });
-            let mut read: Vec<Arc<[u8]>> = Vec::new();
-            read_run(&search.files, stored, returned, |_, text| read.push(text.into()))?;
-            let mut read = read.into_iter();
-            texts.extend(step.iter().filter_map(|source| match source {
-                Source::Text(text) => Some(Arc::clone(text)),
-                Source::Stored(_) => read.next(),
-            }));
-        }
-        let select = |text: Arc<[u8]>| search.query.selected(&text).map_or(text, Arc::from);
-        Ok(Found { texts: texts.into_iter().map(select).collect(), ranks, scanned })
     }
 }

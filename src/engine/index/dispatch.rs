@@ -228,9 +228,14 @@ impl Index {
         Ok(count)
     }
 
-    /// The ids within the bounds in key order, those of one key in one group, ascending. Only a btree index has ranges.
-    pub fn groups(&self, start: Bound<&IndexKey>, end: Bound<&IndexKey>) -> Result<Vec<Vec<DocumentId>>> {
-        Ok(range(self.ordered()?, start, end).map(|(_, ids)| ids.ids().cloned().collect()).collect())
+    /// The keys within the bounds, ascending, each with the ids of its documents, ascending. O(log n) to start at either end.
+    /// Only a btree index has ranges.
+    pub fn keys_within(
+        &self,
+        start: Bound<&IndexKey>,
+        end: Bound<&IndexKey>,
+    ) -> Result<impl DoubleEndedIterator<Item = (&IndexKey, impl Iterator<Item = &DocumentId>)>> {
+        Ok(range(self.ordered()?, start, end).map(|(key, ids)| (key, ids.ids())))
     }
 
     /// Whether some document may have several keys.

@@ -58,6 +58,21 @@ impl IndexKey {
         IndexKey::Tuple(parts.into())
     }
 
+    /// Returns the smallest key that is greater.
+    pub fn successor(&self) -> IndexKey {
+        match self {
+            IndexKey::Null => IndexKey::Bool(false),
+            IndexKey::Bool(false) => IndexKey::Bool(true),
+            IndexKey::Bool(true) => IndexKey::Number(Number(f64::NEG_INFINITY)),
+            IndexKey::Number(number) => match number.successor() {
+                Some(next) => IndexKey::Number(next),
+                None => IndexKey::text(""),
+            },
+            IndexKey::Text(text) => IndexKey::Text([&**text, b"\0"].concat().into()),
+            IndexKey::Tuple(parts) => IndexKey::tuple([&**parts, &[IndexKey::Null]].concat()),
+        }
+    }
+
     /// Whether the key is null or a tuple that holds null. Such keys never clash in a unique index.
     pub fn has_null(&self) -> bool {
         match self {
@@ -111,6 +126,10 @@ impl Number {
 
     pub fn get(self) -> f64 {
         self.0
+    }
+
+    fn successor(self) -> Option<Number> {
+        (self.0 < f64::INFINITY).then(|| Number::new(self.0.next_up())).flatten()
     }
 }
 
@@ -211,6 +230,28 @@ mod tests {
     fn infinities_bound_every_number() {
         assert!(IndexKey::number(f64::NEG_INFINITY).unwrap() < key("-1.7976931348623157e308"));
         assert!(IndexKey::number(f64::INFINITY).unwrap() > key("1.7976931348623157e308"));
+    }
+
+    #[test]
+    fn nothing_lies_between_a_key_and_its_successor() {
+        let pairs = [
+            ("null", "false"),
+            ("false", "true"),
+            ("-5e-324", "0"),
+            ("0", "5e-324"),
+            ("1", "1.0000000000000002"),
+            ("\"\"", "\"\\u0000\""),
+            ("\"a\"", "\"a\\u0000\""),
+            ("[]", "[null]"),
+            ("[1,\"a\"]", "[1,\"a\",null]"),
+        ];
+        for (one, next) in pairs {
+            assert_eq!(key(one).successor(), key(next), "{one}");
+        }
+        let infinite = |number| IndexKey::number(number).unwrap();
+        assert_eq!(key("true").successor(), infinite(f64::NEG_INFINITY));
+        assert_eq!(key("1.7976931348623157e308").successor(), infinite(f64::INFINITY));
+        assert_eq!(infinite(f64::INFINITY).successor(), key("\"\""));
     }
 
     #[test]

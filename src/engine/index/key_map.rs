@@ -70,7 +70,7 @@ pub(super) fn range<'a>(
     keys: &'a BTreeMap<IndexKey, Ids>,
     start: Bound<&IndexKey>,
     end: Bound<&IndexKey>,
-) -> impl Iterator<Item = (&'a IndexKey, &'a Ids)> {
+) -> impl DoubleEndedIterator<Item = (&'a IndexKey, &'a Ids)> {
     // `BTreeMap::range` panics if nothing can be between the bounds.
     let ordered = match (start, end) {
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => true,

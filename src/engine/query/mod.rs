@@ -4,8 +4,10 @@
 //! text of documents. An index may return documents that do not meet the condition, but never misses one, so all that it
 //! returns is checked again.
 
+mod access;
 mod condition;
 mod ids;
+mod key_range;
 mod parse;
 mod path;
 mod pattern;
@@ -13,9 +15,11 @@ mod plan;
 mod range;
 mod select;
 mod value;
+mod ways;
 
+pub use access::Candidates;
 pub use condition::Condition;
-pub use plan::{Candidates, Plan};
+pub use plan::Plan;
 
 use super::document::DocumentId;
 use super::error::Result;
