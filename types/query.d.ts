@@ -136,6 +136,8 @@ export interface Explanation {
   kind: 'keys' | 'range' | 'ids' | 'union' | 'intersection' | 'scan'
   index: string | null
   keys?: unknown[]
+  /** What the first fields of an index on several fields equal. The `range` is that of the next field. */
+  prefix?: unknown[]
   range?: { $gt?: unknown; $gte?: unknown; $lt?: unknown; $lte?: unknown }
   /** The parts of a union or an intersection. */
   of?: Omit<Explanation, 'sort' | 'residual' | 'estimated' | 'scanned' | 'returned'>[]

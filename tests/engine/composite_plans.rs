@@ -175,3 +175,37 @@ fn a_search_in_order_goes_on_until_it_has_found_enough() {
         assert_eq!(plan(&database, &spec, query).1, "index");
     }
 }
+
+/// Documents whose `b` is 1, and whose ascending `a` are all different, with a hash index on `b` and a btree index on `a`.
+fn mostly_alike(
+    fixture: &Fixture,
+    count: usize,
+    other: impl Fn(usize) -> bool,
+) -> (Handle, Arc<CollectionSpec>) {
+    let (database, spec) = (fixture.open(), spec(1 << 1 | 1 << 11));
+    let documents: Vec<Value> =
+        (0..count).map(|at| json!({ "a": at, "b": if other(at) { 0 } else { 1 } })).collect();
+    fill(&database, &spec, &documents, Ids::Numbers);
+    (database, spec)
+}
+
+#[test]
+fn an_index_that_provides_the_order_is_tried_if_another_finds_very_many() {
+    let fixture = Fixture::new();
+    let (database, spec) = mostly_alike(&fixture, 1200, |at| at % 2 == 0 && at > 1100);
+    let query = json!({ "where": { "b": 1 }, "orderBy": [["a", "desc"]], "limit": 10 });
+    assert_eq!(ids(&answer(&database, &spec, &query)), (0..10).map(|at| 1199 - 2 * at).collect::<Vec<u64>>());
+    let plan = explained(&database, &spec, query);
+    assert_eq!((&plan["index"], &plan["sort"]), (&json!("a_btree"), &json!("index")));
+    assert!(scanned(&plan) < 50, "{plan}");
+}
+
+#[test]
+fn the_other_index_is_used_after_all_if_the_trial_finds_too_few() {
+    let fixture = Fixture::new();
+    let (database, spec) = mostly_alike(&fixture, 1500, |at| at >= 1200);
+    let query = json!({ "where": { "b": 1 }, "orderBy": [["a", "desc"]], "limit": 10 });
+    assert_eq!(ids(&answer(&database, &spec, &query)), (0..10).map(|at| 1199 - at).collect::<Vec<u64>>());
+    let plan = explained(&database, &spec, query);
+    assert_eq!((&plan["index"], &plan["sort"]), (&json!("b_hash"), &json!("memory")));
+}

@@ -10,7 +10,7 @@ use octoprompt_storage::engine::query::Query;
 use octoprompt_storage::engine::{CollectionSpec, Durability, Foreign};
 use serde_json::{Value, json};
 
-const INDEXES: [(&str, IndexType, &[&str], bool); 11] = [
+const INDEXES: [(&str, IndexType, &[&str], bool); 12] = [
     ("a_hash", IndexType::Hash, &["a"], false),
     ("a_btree", IndexType::Btree, &["a"], false),
     ("b_sparse", IndexType::Btree, &["b"], true),
@@ -22,6 +22,7 @@ const INDEXES: [(&str, IndexType, &[&str], bool); 11] = [
     ("a_b_sparse", IndexType::Btree, &["a", "b"], true),
     ("b_a_x", IndexType::Btree, &["b", "a", "o.x"], false),
     ("b_id", IndexType::Btree, &["b", "id"], false),
+    ("b_hash", IndexType::Hash, &["b"], false),
 ];
 
 /// A collection with some of the indexes, picked by the bits of a number.

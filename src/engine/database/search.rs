@@ -17,7 +17,7 @@ use crate::engine::document::DocumentId;
 use crate::engine::document_map::{DocumentMap, Entry, Location};
 use crate::engine::error::{Error, Result};
 use crate::engine::index::Index;
-use crate::engine::query::{Candidates, Plan, Query, Rank};
+use crate::engine::query::{Candidates, Extent, Plan, Query, Rank};
 use matches::Matches;
 
 /// How many documents are read between two checks whether the caller has given up or has enough.
@@ -113,15 +113,14 @@ impl<'a> Changed<'a> {
             return Ok(Changed { documents, puts: documents.iter().filter_map(put).collect() });
         }
         let indexes = overlay.indexes();
-        let puts =
-            match Plan::of(query, &indexes, documents, false).candidates(&indexes, documents, usize::MAX)? {
-                Candidates::Range { range, .. } => {
-                    documents.iter().filter(|(id, _)| range.contains(*id)).filter_map(put).collect()
-                }
-                Candidates::Some { ids, .. } => {
-                    ids.iter().filter_map(|id| documents.get_key_value(id)).filter_map(put).collect()
-                }
-            };
+        let puts = match Plan::of(query, &indexes, documents).candidates(&indexes, documents, usize::MAX)? {
+            Candidates::Range { range, .. } => {
+                documents.iter().filter(|(id, _)| range.contains(*id)).filter_map(put).collect()
+            }
+            Candidates::Some { ids, .. } => {
+                ids.iter().filter_map(|id| documents.get_key_value(id)).filter_map(put).collect()
+            }
+        };
         Ok(Changed { documents, puts })
     }
 }
@@ -139,19 +138,20 @@ impl Entries {
     }
 }
 
-/// Calls `run` with how many candidates are enough if an index orders them, until they are.
-fn with_growing<T>(
+/// Calls `run` with growing extents until the candidates are enough.
+fn grow<T>(
     query: &Query,
     found: impl Fn(&T) -> &Found,
-    mut run: impl FnMut(usize) -> Result<T>,
+    mut run: impl FnMut(Extent) -> Result<T>,
 ) -> Result<T> {
-    let mut enough = query.needed().map_or(usize::MAX, |needed| needed.max(FIRST));
+    let mut extent =
+        Extent { most: query.needed().map_or(usize::MAX, |needed| needed.max(FIRST)), is_trial: true };
     loop {
-        let answer = run(enough)?;
+        let answer = run(extent)?;
         if !found(&answer).is_cut {
             return Ok(answer);
         }
-        enough = enough.saturating_mul(GROWTH);
+        extent = Extent { most: extent.most.saturating_mul(GROWTH), is_trial: false };
     }
 }
 
@@ -178,7 +178,7 @@ impl Database {
         if query.condition().is_empty() {
             return self.query(spec, options, |collection| collection.documents().len());
         }
-        self.run_query(spec, query, options, usize::MAX, |search| search.count()).map(|(count, _)| count)
+        self.run_query(spec, query, options, Extent::ALL, |search| search.count()).map(|(count, _)| count)
     }
 
     /// Returns as JSON how a query is answered: the index, its keys or range, where the order comes from and, from
@@ -201,25 +201,25 @@ impl Database {
         query: &Query,
         options: ReadOptions,
     ) -> Result<(Found, serde_json::Value)> {
-        let run = |enough| self.run_query(spec, query, options, enough, |search| search.run());
-        with_growing(query, |(found, _)| found, run)
+        let run = |extent| self.run_query(spec, query, options, extent, |search| search.run());
+        grow(query, |(found, _)| found, run)
     }
 
-    /// Returns what `run` finds among `enough` candidates or all, and how.
+    /// Returns what `run` finds, and how.
     fn run_query<T>(
         &self,
         spec: &Arc<CollectionSpec>,
         query: &Query,
         options: ReadOptions,
-        enough: usize,
+        extent: Extent,
         run: impl Fn(&Search<'_>) -> std::result::Result<T, SearchFailure>,
     ) -> Result<(T, serde_json::Value)> {
         for attempt in 0.. {
             cancel::check()?;
             let planned = self.with_loaded(spec, options, |state, loaded| {
                 let indexes: Vec<&Index> = loaded.indexes.iter().collect();
-                let plan = Plan::of(query, &indexes, &loaded.documents, true);
-                let candidates = plan.candidates(&indexes, &loaded.documents, enough)?;
+                let plan = Plan::in_order(query, &indexes, &loaded.documents, extent);
+                let candidates = plan.candidates(&indexes, &loaded.documents, extent.most)?;
                 let entries = Entries::of(candidates, &loaded.documents);
                 let described = plan.describe(query, &indexes);
                 Ok::<_, Error>((plan.is_ordered(), entries, Arc::clone(&state.files), described))
@@ -244,8 +244,8 @@ impl Database {
 impl Transaction<'_> {
     /// Returns the documents that a query asks for, in its order, counting what the group has changed.
     pub fn documents(&mut self, spec: &Arc<CollectionSpec>, query: &Query) -> Result<Vec<Arc<[u8]>>> {
-        let run = |enough| self.run_query(spec, query, enough, |search| search.run());
-        let found = with_growing(query, |found| found, run)?;
+        let run = |extent| self.run_query(spec, query, extent, |search| search.run());
+        let found = grow(query, |found| found, run)?;
         self.note_answer(spec, |reads, documents| match query.is_for_all() {
             true => reads.note_all(spec, documents),
             false => reads.note_first(spec, documents, query, found.ranks),
@@ -256,7 +256,7 @@ impl Transaction<'_> {
     /// Returns how many documents satisfy the condition of a query, counting what the group has changed. Its limit and
     /// offset do not count. Without a condition, no document is read.
     pub fn count(&mut self, spec: &Arc<CollectionSpec>, query: &Query) -> Result<usize> {
-        let ids = self.run_query(spec, query, usize::MAX, |search| search.ids())?;
+        let ids = self.run_query(spec, query, Extent::ALL, |search| search.ids())?;
         let count = ids.len();
         self.note_answer(spec, |reads, documents| reads.note_number(spec, documents, query, ids));
         Ok(count)
@@ -266,24 +266,24 @@ impl Transaction<'_> {
         &mut self,
         spec: &Arc<CollectionSpec>,
         query: &Query,
-        enough: usize,
+        extent: Extent,
         run: impl Fn(&Search<'_>) -> std::result::Result<T, SearchFailure>,
     ) -> Result<T> {
         let spec = &self.prepare(spec)?;
         let is_first = self.is_first_read();
-        let found = self.search(spec, query, enough, &run);
+        let found = self.search(spec, query, extent, &run);
         if !self.must_read_again(spec, is_first, &found)? {
             return found;
         }
         self.load(spec)?;
-        self.search(spec, query, enough, &run)
+        self.search(spec, query, extent, &run)
     }
 
     fn search<T>(
         &self,
         spec: &Arc<CollectionSpec>,
         query: &Query,
-        enough: usize,
+        extent: Extent,
         run: impl Fn(&Search<'_>) -> std::result::Result<T, SearchFailure>,
     ) -> Result<T> {
         let overlay = self.group.collections.get(&spec.path);
@@ -293,8 +293,12 @@ impl Transaction<'_> {
             let (entries, ordered) = match state.loaded(&spec.path).filter(|_| !self.has_dropped(spec)) {
                 Some(loaded) => {
                     let indexes: Vec<&Index> = loaded.indexes.iter().collect();
-                    let plan = Plan::of(query, &indexes, &loaded.documents, !is_changed);
-                    let candidates = plan.candidates(&indexes, &loaded.documents, enough)?;
+                    // Changes would have to be merged into the order.
+                    let plan = match is_changed {
+                        true => Plan::of(query, &indexes, &loaded.documents),
+                        false => Plan::in_order(query, &indexes, &loaded.documents, extent),
+                    };
+                    let candidates = plan.candidates(&indexes, &loaded.documents, extent.most)?;
                     (Entries::of(candidates, &loaded.documents), plan.is_ordered())
                 }
                 None => (Entries::Some(Vec::new()), true),

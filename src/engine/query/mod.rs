@@ -19,7 +19,7 @@ mod ways;
 
 pub use access::Candidates;
 pub use condition::Condition;
-pub use plan::Plan;
+pub use plan::{Extent, Plan};
 
 use super::document::DocumentId;
 use super::error::Result;

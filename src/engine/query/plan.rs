@@ -15,6 +15,21 @@ use crate::engine::document::DocumentId;
 use crate::engine::error::Result;
 use crate::engine::index::{Extractor, Index, IndexKey, IndexType};
 
+/// An index that provides the order is tried if every other way returns more documents than so many times those tried.
+const TRY_FACTOR: usize = 4;
+
+/// How many candidates a search takes if an index orders them.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent {
+    pub most: usize,
+    /// If these are too few, another plan is made.
+    pub is_trial: bool,
+}
+
+impl Extent {
+    pub const ALL: Extent = Extent { most: usize::MAX, is_trial: false };
+}
+
 /// How a query is answered, given the current content of its collection's indexes.
 #[derive(Debug)]
 pub struct Plan {
@@ -35,19 +50,31 @@ enum OrderedBy {
 }
 
 impl Plan {
-    /// Picks the index that returns the fewest documents, and prefers one with unique keys if two return equally many. With
-    /// `in_order`, an index may also be picked for its order. O(indexes × conditions).
-    pub fn of(query: &Query, indexes: &[&Index], ids: &dyn Ids, in_order: bool) -> Plan {
+    /// Picks the index that returns the fewest documents, and prefers one with unique keys if two return equally many.
+    /// O(indexes × conditions).
+    pub fn of(query: &Query, indexes: &[&Index], ids: &dyn Ids) -> Plan {
+        let (access, estimated) = best(&ways::ways(&query.condition, indexes, ids), ids.count());
+        Plan { access, estimated, order: None }
+    }
+
+    /// As [`Plan::of`], but may also pick an index for its order; in a trial, one that is worse if most of its documents do not
+    /// meet the condition.
+    pub fn in_order(query: &Query, indexes: &[&Index], ids: &dyn Ids, extent: Extent) -> Plan {
         let ways = ways::ways(&query.condition, indexes, ids);
         let (access, estimated) = best(&ways, ids.count());
         let mut plan = Plan { access, estimated, order: None };
-        if in_order {
-            plan.find_order(query, ways, indexes, ids);
-        }
+        plan.find_order(query, ways, indexes, ids, extent);
         plan
     }
 
-    fn find_order(&mut self, query: &Query, ways: Vec<Way>, indexes: &[&Index], ids: &dyn Ids) {
+    fn find_order(
+        &mut self,
+        query: &Query,
+        ways: Vec<Way>,
+        indexes: &[&Index],
+        ids: &dyn Ids,
+        extent: Extent,
+    ) {
         let Some(first) = query.order.first() else { return };
         // No two documents have the same id, so nothing more can matter.
         if ids::is_id(&first.path) && orders_ids(&query.condition, ids) {
@@ -62,20 +89,23 @@ impl Plan {
         if self.order.is_some() {
             return;
         }
+        let all = |(index, of): (usize, &&Index)| {
+            let fields = of.spec().config.fields.len();
+            // An index that lacks a document because it has no key cannot return all documents.
+            has_one_key_each(of, ids.count()).then(|| Access::Range { index, keys: KeyRange::all(fields) })
+        };
+        let all = || indexes.iter().enumerate().filter_map(all).find(|access| order(access).is_some());
         if matches!(self.access, Access::Scan) {
-            let all = |(index, of): (usize, &&Index)| {
-                let fields = of.spec().config.fields.len();
-                // An index that lacks a document because it has no key cannot return all documents.
-                has_one_key_each(of, ids.count())
-                    .then(|| Access::Range { index, keys: KeyRange::all(fields) })
-            };
-            let ordered = indexes.iter().enumerate().filter_map(all).find(|access| order(access).is_some());
-            self.access = ordered.unwrap_or(Access::Scan);
+            self.access = all().unwrap_or(Access::Scan);
         } else if query.limit.is_some() {
+            let is_worth_a_try = extent.is_trial && self.estimated > extent.most.saturating_mul(TRY_FACTOR);
             // An order saves more than what an intersection would leave out.
-            let as_good = |way: &Way| way.estimated <= self.estimated && order(&way.access).is_some();
-            if let Some(way) = ways.into_iter().find(as_good) {
-                self.access = way.access;
+            let serves = |way: &Way| {
+                (is_worth_a_try || way.estimated <= self.estimated) && order(&way.access).is_some()
+            };
+            let way = ways.into_iter().find(serves).map(|way| way.access);
+            if let Some(access) = way.or_else(|| if is_worth_a_try { all() } else { None }) {
+                self.access = access;
             }
         }
         self.order = order(&self.access);
