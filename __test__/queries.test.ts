@@ -43,6 +43,17 @@ test('a Date in a query compares with stored times', withIndexedThings(async (th
   assert.equal((await things.query({ where: { created: { $lt: before } } })).length, 0)
 }))
 
+test('an index on several fields answers a prefix, a range of the next field, and its order', withDirectory(async ({ base }) => {
+  const things = new Things({ basePath: base, indexes: [{ name: 'by_name_size', type: 'btree', fields: ['name', 'size'] }] })
+  await things.createMany(Array.from({ length: 300 }, (_, at) => ({ name: `thing ${at % 3}`, size: at })))
+  const query = { where: { name: 'thing 1', size: { $lt: 100 } }, orderBy: { size: 'desc' }, limit: 3 } as const
+  assert.deepEqual((await things.query(query)).map(({ size }) => size), [97, 94, 91])
+  const { kind, index, prefix, range, sort, scanned } = await things.explain(query)
+  assert.deepEqual({ kind, index, prefix, range, sort }, { kind: 'range', index: 'by_name_size', prefix: ['thing 1'], range: { $lt: 100 }, sort: 'index' })
+  assert.ok(scanned <= 16, String(scanned))
+  await things.close()
+}))
+
 test('a count without a condition is that of all entities, whoever wrote them', withDirectory(async ({ base }) => {
   const [things, other] = [new Things({ basePath: base }), new Things({ basePath: base })]
   assert.equal(await things.count(), 0)

@@ -39,7 +39,7 @@ pub enum Draft {
 }
 
 pub fn key() -> impl Strategy<Value = Key> {
-    (0..PATHS.len(), 1..8_u64)
+    (0..PATHS.len(), 1..6_u64)
 }
 
 fn draft() -> impl Strategy<Value = Draft> {
@@ -48,7 +48,7 @@ fn draft() -> impl Strategy<Value = Draft> {
         12 => (key(), prop::bool::weighted(0.2), rarely())
             .prop_map(|(key, again, in_file)| Draft::Put { key, again, in_file }),
         6 => key().prop_map(Draft::Delete),
-        1 => (0..PATHS.len()).prop_map(Draft::Drop),
+        2 => (0..PATHS.len()).prop_map(Draft::Drop),
         1 => Just(Draft::RemoveDirectory),
         1 => Just(Draft::RemoveOwn),
         2 => Just(Draft::Look),

@@ -201,6 +201,28 @@ fn an_index_that_provides_the_order_is_tried_if_another_finds_very_many() {
 }
 
 #[test]
+fn all_documents_are_scanned_if_too_few_of_the_first_in_order_meet_the_condition() {
+    let fixture = Fixture::new();
+    let (database, spec) = (fixture.open(), spec(1 << 1));
+    let documents: Vec<Value> = (0..600).map(|at| json!({ "a": at, "b": at % 300 })).collect();
+    fill(&database, &spec, &documents, Ids::Numbers);
+    let query = json!({ "where": { "b": 3 }, "orderBy": [["a", "desc"]], "limit": 2 });
+    assert_eq!(ids(&answer(&database, &spec, &query)), [303, 3]);
+    assert_eq!(plan(&database, &spec, query), (json!("scan"), json!("memory"), json!(600)));
+    let early = json!({ "where": { "b": { "$gt": 290 } }, "orderBy": [["a", "desc"]], "limit": 2 });
+    assert_eq!(ids(&answer(&database, &spec, &early)), [599, 598]);
+    assert_eq!(plan(&database, &spec, early).1, "index");
+}
+
+#[test]
+fn an_order_without_a_limit_does_not_make_an_index_return_all_documents() {
+    let fixture = Fixture::new();
+    let (database, spec) = filled(&fixture, PAIR, 200);
+    let query = json!({ "orderBy": [["a", "asc"], ["b", "asc"]] });
+    assert_eq!(plan(&database, &spec, query), (json!("scan"), json!("memory"), json!(200)));
+}
+
+#[test]
 fn the_other_index_is_used_after_all_if_the_trial_finds_too_few() {
     let fixture = Fixture::new();
     let (database, spec) = mostly_alike(&fixture, 1500, |at| at >= 1200);

@@ -18,6 +18,10 @@ use crate::engine::index::{Extractor, Index, IndexKey, IndexType};
 /// An index that provides the order is tried if every other way returns more documents than so many times those tried.
 const TRY_FACTOR: usize = 4;
 
+/// Reading all documents in the order of an index takes longer than in their own order. So an index is searched no further than
+/// to this part of them.
+const SCAN_FACTOR: usize = 8;
+
 /// How many candidates a search takes if an index orders them.
 #[derive(Debug, Clone, Copy)]
 pub struct Extent {
@@ -86,27 +90,27 @@ impl Plan {
             _ => None,
         };
         self.order = order(&self.access);
-        if self.order.is_some() {
+        if self.order.is_some() || query.limit.is_none() {
             return;
         }
+        let is_tried = match self.access {
+            Access::Scan => extent.is_trial || extent.most <= ids.count() / SCAN_FACTOR,
+            _ => extent.is_trial && self.estimated > extent.most.saturating_mul(TRY_FACTOR),
+        };
+        // An order saves more than what an intersection would leave out.
+        let serves =
+            |way: &Way| (is_tried || way.estimated <= self.estimated) && order(&way.access).is_some();
         let all = |(index, of): (usize, &&Index)| {
             let fields = of.spec().config.fields.len();
             // An index that lacks a document because it has no key cannot return all documents.
             has_one_key_each(of, ids.count()).then(|| Access::Range { index, keys: KeyRange::all(fields) })
         };
-        let all = || indexes.iter().enumerate().filter_map(all).find(|access| order(access).is_some());
-        if matches!(self.access, Access::Scan) {
-            self.access = all().unwrap_or(Access::Scan);
-        } else if query.limit.is_some() {
-            let is_worth_a_try = extent.is_trial && self.estimated > extent.most.saturating_mul(TRY_FACTOR);
-            // An order saves more than what an intersection would leave out.
-            let serves = |way: &Way| {
-                (is_worth_a_try || way.estimated <= self.estimated) && order(&way.access).is_some()
-            };
-            let way = ways.into_iter().find(serves).map(|way| way.access);
-            if let Some(access) = way.or_else(|| if is_worth_a_try { all() } else { None }) {
-                self.access = access;
-            }
+        let mut found = ways.into_iter().find(serves).map(|way| way.access);
+        if found.is_none() && is_tried {
+            found = indexes.iter().enumerate().filter_map(all).find(|access| order(access).is_some());
+        }
+        if let Some(access) = found {
+            self.access = access;
         }
         self.order = order(&self.access);
     }
