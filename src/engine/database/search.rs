@@ -178,7 +178,9 @@ impl Database {
         if query.condition().is_empty() {
             return self.query(spec, options, |collection| collection.documents().len());
         }
-        self.run_query(spec, query, options, Extent::ALL, |search| search.count()).map(|(count, _)| count)
+        let (count, _) = self.run_query(spec, query, options, Extent::ALL, |search| search.count())?;
+        self.cache.count(false);
+        Ok(count)
     }
 
     /// Returns as JSON how a query is answered: the index, its keys or range, where the order comes from and, from
@@ -202,7 +204,9 @@ impl Database {
         options: ReadOptions,
     ) -> Result<(Found, serde_json::Value)> {
         let run = |extent| self.run_query(spec, query, options, extent, |search| search.run());
-        grow(query, |(found, _)| found, run)
+        let found = grow(query, |(found, _)| found, run)?;
+        self.cache.count(false);
+        Ok(found)
     }
 
     /// Returns what `run` finds, and how.
@@ -227,10 +231,7 @@ impl Database {
             let (ordered, entries, files, described) = planned?;
             let search = Search { spec, query, files, entries, ordered, changed: None };
             match run(&search) {
-                Ok(found) => {
-                    self.cache.count(false);
-                    return Ok((found, described));
-                }
+                Ok(found) => return Ok((found, described)),
                 Err(SearchFailure::Other(error)) => return Err(error),
                 Err(SearchFailure::Read(location, failure)) => {
                     self.reread(spec, &location, failure, attempt)?
