@@ -121,6 +121,18 @@ fn a_range_plan_names_its_index_and_scans_only_the_range() {
 }
 
 #[test]
+fn a_range_plan_shows_the_bounds_that_were_asked_for() {
+    let fixture = Fixture::new();
+    let database = fixture.open();
+    let spec = spec(0b10);
+    numbered(&database, &spec, 20);
+    for bounds in [json!({ "$gt": 5 }), json!({ "$lte": 5 }), json!({ "$lt": "x" }), json!({ "$gte": "x" })] {
+        let plan = explained(&database, &spec, json!({ "where": { "a": bounds } }));
+        assert_eq!(plan["range"], bounds);
+    }
+}
+
+#[test]
 fn ordering_by_an_index_avoids_the_sort_and_stops_at_the_limit() {
     let fixture = Fixture::new();
     let database = fixture.open();

@@ -106,10 +106,10 @@ impl Access {
                 json!({ "kind": "keys", "index": name(index), "keys": list(keys, key_data) })
             }
             Access::Range { index, keys: KeyRange::Of(range) } => {
-                json!({ "kind": "range", "index": name(index), "range": bounds(range, key_data) })
+                json!({ "kind": "range", "index": name(index), "range": key_bounds(range) })
             }
             Access::Range { index, keys: KeyRange::Tuples { prefix, next } } => {
-                let (prefix, next) = (list(prefix, key_data), bounds(next, key_data));
+                let (prefix, next) = (list(prefix, key_data), key_bounds(next));
                 json!({ "kind": "range", "index": name(index), "prefix": prefix, "range": next })
             }
             Access::Ids(ids) => json!({ "kind": "ids", "index": null, "keys": list(ids, id_data) }),
@@ -138,6 +138,22 @@ fn id_data(id: &DocumentId) -> serde_json::Value {
         DocumentId::Number(number) => json!(number),
         DocumentId::Text(text) => json!(text),
     }
+}
+
+/// As [`bounds`], without those that only keep to the values of one type.
+fn key_bounds((start, end): &Range<IndexKey>) -> serde_json::Value {
+    let infinite = |key: &IndexKey| matches!(key, IndexKey::Number(number) if number.get().is_infinite());
+    let is_first = |key: &IndexKey| infinite(key) || *key == IndexKey::text("");
+    let is_after_last = |key: &IndexKey| infinite(key) || *key == IndexKey::tuple([]);
+    let start = match start {
+        Bound::Included(key) if is_first(key) => Bound::Unbounded,
+        start => start.as_ref(),
+    };
+    let end = match end {
+        Bound::Included(key) | Bound::Excluded(key) if is_after_last(key) => Bound::Unbounded,
+        end => end.as_ref(),
+    };
+    bounds(&(start, end), |key| key_data(key))
 }
 
 /// Returns a range as the operators that a query would have.
