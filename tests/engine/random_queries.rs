@@ -357,3 +357,67 @@ proptest! {
         }
     }
 }
+
+/// Documents of which most are alike in `b`, so that an index on it finds very many.
+fn many(seed: u64) -> Vec<Value> {
+    let mut state = seed | 1;
+    let mut drawn = move |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let document = |_| {
+        let (a, b, x) = (drawn(500), drawn(8).saturating_sub(6), drawn(40));
+        json!({ "a": a, "b": b, "o": { "x": x } })
+    };
+    (0..3000).map(document).collect()
+}
+
+/// A query with a limit whose matches are anywhere in its order.
+fn limited() -> impl Strategy<Value = Value> {
+    let test = |most: i64| {
+        prop_oneof![
+            (0..most).prop_map(Value::from),
+            (0..most).prop_map(|bound| json!({ "$gte": bound })),
+            (0..most).prop_map(|bound| json!({ "$lt": bound })),
+            (0..most).prop_map(|bound| json!({ "$not": { "$lte": bound } })),
+        ]
+    };
+    let part = |test| proptest::option::weighted(0.4, test);
+    let tests =
+        (part(test(500).boxed()), proptest::option::weighted(0.7, test(2).boxed()), part(test(40).boxed()));
+    let order = proptest::sample::select(vec![
+        vec!["a"],
+        vec!["b", "a"],
+        vec!["a", "b"],
+        vec!["b"],
+        vec!["b", "a", "o.x"],
+    ]);
+    let direction = prop_oneof![Just("asc"), Just("desc")];
+    (tests, order, direction, 0..40_u32, 0..3_u32).prop_map(|((a, b, x), order, direction, limit, offset)| {
+        let tests = [("a", a), ("b", b), ("o.x", x)];
+        let condition: serde_json::Map<String, Value> =
+            tests.into_iter().filter_map(|(name, test)| Some((name.to_owned(), test?))).collect();
+        let order: Vec<_> = order.into_iter().map(|path| (path, direction)).collect();
+        json!({ "where": condition, "orderBy": order, "limit": limit, "offset": offset })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+
+    #[test]
+    fn searches_in_the_order_of_an_index_return_what_a_filter_over_very_many_documents_returns(
+        seed in any::<u64>(),
+        queries in proptest::collection::vec(limited(), 32),
+        chosen in any::<u16>(),
+    ) {
+        let fixture = Fixture::new();
+        let database = fixture.open();
+        let spec = spec(chosen);
+        fill(&database, &spec, &many(seed), Ids::Numbers);
+        let documents = all(&database, &spec);
+        for query in &queries {
+            prop_assert_eq!(answer(&database, &spec, query), naive::answer(&documents, query), "{}", query);
+        }
+    }
+}
