@@ -57,18 +57,21 @@ impl Plan {
     /// Picks the index that returns the fewest documents, and prefers one with unique keys if two return equally many.
     /// O(indexes × conditions).
     pub fn of(query: &Query, indexes: &[&Index], ids: &dyn Ids) -> Plan {
-        let (access, estimated) = best(&ways::ways(&query.condition, indexes, ids), ids.count());
-        Plan { access, estimated, order: None }
+        Plan::through(&ways::ways(&query.condition, indexes, ids), ids)
     }
 
     /// As [`Plan::of`], but may also pick an index for its order; in a trial, one that is worse if most of its documents do not
     /// meet the condition.
     pub fn in_order(query: &Query, indexes: &[&Index], ids: &dyn Ids, extent: Extent) -> Plan {
         let ways = ways::ways(&query.condition, indexes, ids);
-        let (access, estimated) = best(&ways, ids.count());
-        let mut plan = Plan { access, estimated, order: None };
+        let mut plan = Plan::through(&ways, ids);
         plan.find_order(query, ways, indexes, ids, extent);
         plan
+    }
+
+    fn through(ways: &[Way], ids: &dyn Ids) -> Plan {
+        let (access, estimated) = best(ways, ids.count());
+        Plan { access, estimated, order: None }
     }
 
     fn find_order(
