@@ -129,6 +129,16 @@ fn ties_before_the_last_field_are_ordered_by_id() {
 }
 
 #[test]
+fn keys_of_one_field_that_are_tuples_are_ordered_as_a_whole() {
+    let fixture = Fixture::new();
+    let (database, spec) = (fixture.open(), spec(1 << 1));
+    fill(&database, &spec, &[json!({ "a": [[1, 3]] }), json!({ "a": [[1, 2]] })], Ids::Numbers);
+    let query = json!({ "orderBy": [["a", "asc"]], "limit": 2 });
+    assert_eq!(ids(&answer(&database, &spec, &query)), [1, 0]);
+    assert_eq!(plan(&database, &spec, query).1, "index");
+}
+
+#[test]
 fn the_index_that_provides_the_order_is_preferred_to_one_that_finds_as_many() {
     let fixture = Fixture::new();
     let (database, spec) = filled(&fixture, A | PAIR, 200);

@@ -26,6 +26,11 @@ impl KeyRange {
         }
     }
 
+    /// Whether the keys have a part for each of several fields. A key of one field may be a tuple, too: an array in an array.
+    pub fn is_of_tuples(&self) -> bool {
+        matches!(self, KeyRange::Tuples { .. })
+    }
+
     /// Returns how many fields equal something in all of the range.
     pub fn prefix_len(&self) -> usize {
         match self {

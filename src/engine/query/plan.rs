@@ -127,6 +127,7 @@ impl Plan {
     pub fn candidates(&self, indexes: &[&Index], ids: &dyn Ids, most: usize) -> Result<Candidates> {
         match (self.order, &self.access) {
             (Some(OrderedBy::Index { parts, direction }), Access::Range { index, keys }) => {
+                let parts = keys.is_of_tuples().then_some(parts);
                 let (start, end) = keys.bounds();
                 let keys = indexes[*index].keys_within(start.as_ref(), end.as_ref())?;
                 Ok(match direction {
@@ -204,15 +205,15 @@ fn order_within(index: &Index, keys: &KeyRange, query: &Query, ids: &dyn Ids) ->
     Some(OrderedBy::Index { parts, direction: direction? })
 }
 
-/// Returns the first documents with these keys, at least `most` if there are so many. Those whose keys agree in their first
-/// parts are in the order of their ids, whatever the order of the keys.
+/// Returns the first documents with these keys, at least `most` if there are so many. Those whose keys agree, as a whole or in
+/// their first `parts`, are in the order of their ids, whatever the order of the keys.
 fn first_of<'a>(
     keys: impl Iterator<Item = (&'a IndexKey, impl Iterator<Item = &'a DocumentId>)>,
-    parts: usize,
+    parts: Option<usize>,
     most: usize,
 ) -> Candidates {
-    let parts_of = |key: &'a IndexKey| match key {
-        IndexKey::Tuple(tuple) if tuple.len() > 1 => &tuple[..parts.min(tuple.len())],
+    let parts_of = |key: &'a IndexKey| match (parts, key) {
+        (Some(parts), IndexKey::Tuple(tuple)) => &tuple[..parts.min(tuple.len())],
         _ => std::slice::from_ref(key),
     };
     let (mut ids, mut are_all) = (Vec::new(), true);
