@@ -3,13 +3,13 @@
 //!
 //! `PROPERTY_CASES=20000 PROPERTY_STEPS=200 cargo test --test crash properties` goes further.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use octoprompt_storage::engine::fs::{Extreme, Seeded, SimFs};
 use octoprompt_storage::engine::{
-    Change, Durability, Error, Transaction, WarningCode, WriteOptions, repair, verify,
+    Change, Durability, Error, ProblemCode, Severity, Transaction, WarningCode, WriteOptions, repair, verify,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
@@ -34,10 +34,21 @@ enum Step {
     Close,
     Kill,
     PowerLoss(u64),
+    /// Rebuilds the indexes of a collection.
+    Rebuild(usize),
     /// A person rewrites a collection's file.
-    Edit(usize, Vec<u64>, Noticed),
+    Edit(Edit),
     Verify,
     Repair,
+}
+
+#[derive(Debug, Clone)]
+struct Edit {
+    collection: usize,
+    ids: Vec<u64>,
+    /// All documents get one version, although versions are unique.
+    alike: bool,
+    noticed: Noticed,
 }
 
 /// What notices an edit by hand.
@@ -69,8 +80,6 @@ fn moment() -> impl Strategy<Value = Moment> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let noticed = prop_oneof![Just(Noticed::Read), Just(Noticed::Checkpoint), Just(Noticed::Opening)];
-    let ids = prop::collection::vec(1..8_u64, 0..5);
     prop_oneof![
         20 => (group(), any::<bool>()).prop_map(|(group, full)| Step::Write(group, full)),
         1 => key().prop_map(Step::Keep),
@@ -79,10 +88,18 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Close),
         2 => Just(Step::Kill),
         1 => any::<u64>().prop_map(Step::PowerLoss),
-        2 => (0..PATHS.len(), ids, noticed).prop_map(|(at, ids, noticed)| Step::Edit(at, ids, noticed)),
+        1 => (0..PATHS.len()).prop_map(Step::Rebuild),
+        2 => edit().prop_map(Step::Edit),
         1 => Just(Step::Verify),
         1 => Just(Step::Repair),
     ]
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let noticed = prop_oneof![Just(Noticed::Read), Just(Noticed::Checkpoint), Just(Noticed::Opening)];
+    let ids = prop::collection::vec(1..8_u64, 0..5);
+    (0..PATHS.len(), ids, prop::bool::weighted(0.3), noticed)
+        .prop_map(|(collection, ids, alike, noticed)| Edit { collection, ids, alike, noticed })
 }
 
 /// What happened since the database was open last.
@@ -241,9 +258,12 @@ impl Life {
     }
 
     /// The edit wins, except where the journal has something newer.
-    fn write_by_hand(&mut self, collection: usize, ids: &[u64]) {
-        let content: BTreeMap<u64, u32> =
-            ids.iter().map(|&id| (id, self.versions.next((collection, id)))).collect();
+    fn write_by_hand(&mut self, &Edit { collection, ref ids, alike, .. }: &Edit) {
+        let mut content = BTreeMap::new();
+        for &id in ids {
+            let first = content.values().next().copied().filter(|_| alike);
+            content.insert(id, first.unwrap_or_else(|| self.versions.next((collection, id))));
+        }
         // If there is no file yet, it needs its folders.
         self.machine.make_dirs(Path::new(&file(collection)).parent().unwrap_or(Path::new("/")));
         // A person's editor replaces the file.
@@ -268,16 +288,16 @@ impl Life {
         self.states.iter_mut().for_each(|state| state.seq = seq);
     }
 
-    fn edit(&mut self, who: usize, collection: usize, ids: &[u64], noticed: Noticed) -> Result<(), String> {
-        let seq = self.now().seq;
+    fn edit(&mut self, who: usize, edit: &Edit) -> Result<(), String> {
+        let (seq, &Edit { collection, noticed, .. }) = (self.now().seq, edit);
         if noticed == Noticed::Opening {
             self.close_all();
-            self.write_by_hand(collection, ids);
+            self.write_by_hand(edit);
             self.adopted(collection, seq + 1);
             return self.open(who, After::Close).map(drop);
         }
         let database = self.database(who)?;
-        self.write_by_hand(collection, ids);
+        self.write_by_hand(edit);
         let mut before = sequence(&database)?;
         if noticed == Noticed::Checkpoint {
             database.checkpoint(wait()).map_err(shown)?;
@@ -339,10 +359,24 @@ impl Life {
                 self.close_all();
                 self.open(who, After::PowerLoss)?;
             }
-            Step::Edit(collection, ids, noticed) => self.edit(who, *collection, ids, *noticed)?,
+            Step::Rebuild(collection) => {
+                let result = self.database(who)?.rebuild_indexes(&spec(*collection), READ);
+                match (result, self.now().has_shared_version(*collection)) {
+                    (Ok(()), false) | (Err(Error::UniqueViolation { .. }), true) => {}
+                    (result, _) => return Err(format!("{result:?}")),
+                }
+            }
+            Step::Edit(edit) => self.edit(who, edit)?,
             Step::Verify => {
                 let report = self.database(who)?.verify(wait()).map_err(shown)?;
-                if !report.is_ok() || report.documents() != self.now().documents.len() as u64 {
+                let now = self.now();
+                let problems = report.problems.iter().filter(|problem| problem.severity != Severity::Note);
+                let found: BTreeSet<_> =
+                    problems.map(|problem| (problem.code.as_str(), &*problem.path)).collect();
+                let shared = PATHS.iter().enumerate().filter(|(at, _)| now.has_shared_version(*at));
+                let expected =
+                    shared.map(|(_, path)| (ProblemCode::UniqueViolation.as_str(), *path)).collect();
+                if found != expected || report.documents() != now.documents.len() as u64 {
                     return Err(format!("verifying finds\n{report}"));
                 }
             }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use octoprompt_storage::engine::document::DocumentId;
+use octoprompt_storage::engine::document::{Document, DocumentId};
 use octoprompt_storage::engine::index::IndexKey;
 use octoprompt_storage::engine::query::Query;
 use octoprompt_storage::engine::{
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use crate::support::wait;
 use crate::workload::submit;
-use crate::world::{Documents, NAMES, PATHS, file_of, spec, text};
+use crate::world::{Documents, NAMES, PATHS, file_of, named, spec, text, version_key};
 
 /// The directory of the nested collection, and a file in it that belongs to a document.
 const NESTED: &str = "data/7";
@@ -26,10 +26,11 @@ pub type Key = (usize, u64);
 pub enum Draft {
     Put {
         key: Key,
-        /// Puts what the document was when it was last put, instead of something new.
-        again: bool,
+        version: Drawn,
         in_file: bool,
     },
+    /// Two documents of a collection exchange their versions.
+    Exchange(usize, [u64; 2]),
     Delete(Key),
     Drop(usize),
     RemoveDirectory,
@@ -38,15 +39,33 @@ pub enum Draft {
     Fail,
 }
 
+/// Which version of a document is put.
+#[derive(Debug, Clone, Copy)]
+pub enum Drawn {
+    New,
+    /// The one that was last put for the document with this id, if there was any. Versions are unique in a collection, so
+    /// this is refused while another document has it.
+    LastOf(u64),
+}
+
 pub fn key() -> impl Strategy<Value = Key> {
-    (0..PATHS.len(), 1..6_u64)
+    (0..PATHS.len(), id())
+}
+
+fn id() -> impl Strategy<Value = u64> {
+    1..6_u64
+}
+
+fn drawn() -> impl Strategy<Value = Drawn> {
+    prop_oneof![3 => Just(Drawn::New), 1 => id().prop_map(Drawn::LastOf)]
 }
 
 fn draft() -> impl Strategy<Value = Draft> {
     let rarely = || prop::bool::weighted(0.1);
     prop_oneof![
-        12 => (key(), prop::bool::weighted(0.2), rarely())
-            .prop_map(|(key, again, in_file)| Draft::Put { key, again, in_file }),
+        12 => (key(), drawn(), rarely())
+            .prop_map(|(key, version, in_file)| Draft::Put { key, version, in_file }),
+        1 => (0..PATHS.len(), [id(), id()]).prop_map(|(collection, ids)| Draft::Exchange(collection, ids)),
         6 => key().prop_map(Draft::Delete),
         2 => (0..PATHS.len()).prop_map(Draft::Drop),
         1 => Just(Draft::RemoveDirectory),
@@ -81,7 +100,28 @@ pub struct Versions {
     last: BTreeMap<Key, u32>,
 }
 
+impl State {
+    /// Whether two documents of the collection have one version, as only a person can make it.
+    pub fn has_shared_version(&self, collection: usize) -> bool {
+        self.documents.iter().any(|(&key, &version)| key.0 == collection && self.has_another(&[key], version))
+    }
+
+    /// Whether a document of the same collection that is none of `keys` has this version.
+    fn has_another(&self, keys: &[Key], version: u32) -> bool {
+        let is_other = |key: &Key| keys.iter().all(|one| one.0 == key.0 && one != key);
+        self.documents.iter().any(|(key, &other)| other == version && is_other(key))
+    }
+}
+
 impl Versions {
+    fn drawn(&mut self, key: Key, drawn: Drawn) -> u32 {
+        let last = match drawn {
+            Drawn::New => None,
+            Drawn::LastOf(id) => self.last.get(&(key.0, id)).copied(),
+        };
+        last.unwrap_or_else(|| self.next(key))
+    }
+
     pub fn next(&mut self, key: Key) -> u32 {
         self.newest += 1;
         self.last.insert(key, self.newest);
@@ -91,7 +131,15 @@ impl Versions {
 
 #[derive(Debug, Clone)]
 enum Act {
-    Put(Key, u32, bool),
+    Put {
+        key: Key,
+        version: u32,
+        in_file: bool,
+        /// Whether another document has this version.
+        is_refused: bool,
+    },
+    /// What two documents get at once.
+    Exchange([(Key, u32); 2]),
     Delete(Key),
     Drop(usize),
     RemovePath(&'static str),
@@ -108,6 +156,95 @@ struct Changed {
     touched: BTreeMap<u64, bool>,
 }
 
+/// What a request has done so far.
+struct Effects<'a> {
+    before: &'a State,
+    state: State,
+    changed: [Changed; PATHS.len()],
+}
+
+impl Effects<'_> {
+    fn put(&mut self, key: Key, version: u32) {
+        let was = self.state.documents.insert(key, version);
+        self.changed[key.0].touched.entry(key.1).or_insert(was.is_some());
+        self.state.dirty.insert(key);
+    }
+
+    /// Puts a document unless it is so already, or its version is that of another one. Returns whether it is refused.
+    fn put_if_free(&mut self, key: Key, version: u32) -> bool {
+        if self.state.documents.get(&key) == Some(&version) {
+            return false;
+        }
+        let is_refused = self.state.has_another(&[key], version);
+        if !is_refused {
+            self.put(key, version);
+        }
+        is_refused
+    }
+
+    /// Returns what the documents get if both are there and differ.
+    fn exchange(&mut self, [one, other]: [Key; 2]) -> Option<[(Key, u32); 2]> {
+        let version = |key| self.state.documents.get(&key).copied();
+        let puts = [(one, version(other)?), (other, version(one)?)];
+        if puts[0].1 == puts[1].1 {
+            return None;
+        }
+        for (key, version) in puts {
+            self.put(key, version);
+        }
+        Some(puts)
+    }
+
+    fn delete(&mut self, key: Key) {
+        if self.state.documents.remove(&key).is_none() {
+            return;
+        }
+        let changed = &mut self.changed[key.0];
+        if *changed.touched.entry(key.1).or_insert(true) {
+            self.state.dirty.insert(key);
+            return;
+        }
+        // Nobody has seen what the request itself put. The document is as dirty as before, unless the request dropped its
+        // collection.
+        changed.touched.remove(&key.1);
+        if changed.dropped || !self.before.dirty.contains(&key) {
+            self.state.dirty.remove(&key);
+        }
+    }
+
+    fn drop_collection(&mut self, collection: usize) {
+        self.state.documents.retain(|key, _| key.0 != collection);
+        self.state.dirty.retain(|key| key.0 != collection);
+        self.changed[collection] = Changed { dropped: true, touched: BTreeMap::new() };
+    }
+
+    fn is_empty(&self) -> bool {
+        self.changed.iter().all(|changed| !changed.dropped && changed.touched.is_empty())
+    }
+
+    fn changes(&self) -> Vec<Change> {
+        (0..PATHS.len()).filter_map(|collection| self.change(collection)).collect()
+    }
+
+    fn change(&self, collection: usize) -> Option<Change> {
+        let changed = &self.changed[collection];
+        let ids = |keep: &dyn Fn(bool, bool) -> bool| -> Vec<DocumentId> {
+            let is_there = |id: &u64| self.state.documents.contains_key(&(collection, *id));
+            let kept = changed.touched.iter().filter(|(id, was)| keep(**was, is_there(id)));
+            kept.map(|(&id, _)| id.into()).collect()
+        };
+        let change = Change::Documents {
+            seq: self.state.seq,
+            collection: PATHS[collection].into(),
+            dropped: changed.dropped,
+            created: ids(&|was, is| is && !was),
+            updated: ids(&|was, is| is && was),
+            deleted: ids(&|_, is| !is),
+        };
+        (changed.dropped || !changed.touched.is_empty()).then_some(change)
+    }
+}
+
 /// A request, and what must be true after it.
 pub struct Planned {
     acts: Vec<Act>,
@@ -120,121 +257,100 @@ pub struct Planned {
 
 impl Planned {
     pub fn new(drafts: &[Draft], before: &State, versions: &mut Versions) -> Planned {
-        let (mut acts, mut state) = (Vec::new(), before.clone());
-        let mut changed: [Changed; PATHS.len()] = Default::default();
-        let (mut fails, mut removes) = (false, false);
+        let mut acts = Vec::new();
+        let mut effects = Effects { before, state: before.clone(), changed: Default::default() };
+        let mut removes = false;
         for &draft in drafts {
-            match draft {
-                Draft::Put { key, again, in_file } => {
-                    let last = versions.last.get(&key).copied().filter(|_| again);
-                    let version = last.unwrap_or_else(|| versions.next(key));
-                    let was = state.documents.insert(key, version);
-                    if was != Some(version) {
-                        changed[key.0].touched.entry(key.1).or_insert(was.is_some());
-                        state.dirty.insert(key);
-                    }
-                    acts.push(Act::Put(key, version, in_file));
+            let fails = match draft {
+                Draft::Put { key, version, in_file } => {
+                    let version = versions.drawn(key, version);
+                    let is_refused = effects.put_if_free(key, version);
+                    acts.push(Act::Put { key, version, in_file, is_refused });
+                    false
+                }
+                Draft::Exchange(collection, ids) => {
+                    let keys = ids.map(|id| (collection, id));
+                    let puts = effects.exchange(keys);
+                    acts.extend(puts.map(Act::Exchange));
+                    puts.iter().flatten().any(|(_, version)| effects.state.has_another(&keys, *version))
                 }
                 Draft::Delete(key) => {
-                    if state.documents.remove(&key).is_some() {
-                        let touched = &mut changed[key.0].touched;
-                        if *touched.entry(key.1).or_insert(true) {
-                            state.dirty.insert(key);
-                        } else {
-                            // Nobody has seen what the request itself put.
-                            touched.remove(&key.1);
-                            state.dirty = restored(&state.dirty, before, &changed, key);
-                        }
-                    }
+                    effects.delete(key);
                     acts.push(Act::Delete(key));
+                    false
                 }
                 Draft::Drop(collection) => {
-                    drop_collection(&mut state, &mut changed, collection);
+                    effects.drop_collection(collection);
                     acts.push(Act::Drop(collection));
                     removes = true;
+                    false
                 }
                 Draft::RemoveDirectory => {
                     // Removing its directory drops a collection too, but perhaps not one that is empty.
-                    if !state.documents.keys().any(|key| key.0 == 1) {
+                    if !effects.state.documents.keys().any(|key| key.0 == 1) {
                         acts.push(Act::Drop(1));
                     }
-                    drop_collection(&mut state, &mut changed, 1);
+                    effects.drop_collection(1);
                     acts.push(Act::RemovePath(NESTED));
-                    (state.own, removes) = (false, true);
+                    (effects.state.own, removes) = (false, true);
+                    false
                 }
                 Draft::RemoveOwn => {
                     acts.push(Act::RemovePath(OWN));
-                    (state.own, removes) = (false, true);
+                    (effects.state.own, removes) = (false, true);
+                    false
                 }
-                Draft::Look => acts.push(Act::Look(state.documents.clone())),
+                Draft::Look => {
+                    acts.push(Act::Look(effects.state.documents.clone()));
+                    false
+                }
                 Draft::Fail => {
                     acts.push(Act::Fail);
-                    fails = true;
-                    break;
+                    true
                 }
+            };
+            if fails {
+                return Planned { acts, after: None, changes: Vec::new(), removes: false };
             }
         }
-        if fails {
-            return Planned { acts, after: None, changes: Vec::new(), removes: false };
+        if !effects.is_empty() || removes {
+            effects.state.seq += 1;
         }
-        let is_empty = changed.iter().all(|changed| !changed.dropped && changed.touched.is_empty());
-        if !is_empty || removes {
-            state.seq += 1;
-        }
-        let changes = changed.iter().enumerate().filter_map(|(at, changed)| change(&state, at, changed));
-        Planned { changes: changes.collect(), acts, after: Some(state), removes }
+        Planned { acts, changes: effects.changes(), after: Some(effects.state), removes }
     }
 
     fn files(&self, database: &Database) -> Result<Vec<DocumentFile>, Error> {
         let in_files = self.acts.iter().filter_map(|act| match act {
-            Act::Put((_, id), version, true) => Some((*id, *version)),
+            Act::Put { key, version, in_file: true, .. } => Some((key.1, *version)),
             _ => None,
         });
         in_files.map(|(id, version)| file_of(database, id, version)).collect()
     }
 }
 
-/// A document that a request put and deleted is as dirty as before, unless the request dropped its collection.
-fn restored(dirty: &BTreeSet<Key>, before: &State, changed: &[Changed], key: Key) -> BTreeSet<Key> {
-    let mut dirty = dirty.clone();
-    if changed[key.0].dropped || !before.dirty.contains(&key) {
-        dirty.remove(&key);
-    }
-    dirty
-}
-
-fn drop_collection(state: &mut State, changed: &mut [Changed], collection: usize) {
-    state.documents.retain(|key, _| key.0 != collection);
-    state.dirty.retain(|key| key.0 != collection);
-    changed[collection] = Changed { dropped: true, touched: BTreeMap::new() };
-}
-
-fn change(state: &State, at: usize, changed: &Changed) -> Option<Change> {
-    let ids = |keep: &dyn Fn(bool, bool) -> bool| -> Vec<DocumentId> {
-        let there = |id: &u64| state.documents.contains_key(&(at, *id));
-        let kept = changed.touched.iter().filter(|(id, was)| keep(**was, there(id)));
-        kept.map(|(&id, _)| id.into()).collect()
-    };
-    let change = Change::Documents {
-        seq: state.seq,
-        collection: PATHS[at].into(),
-        dropped: changed.dropped,
-        created: ids(&|was, is| is && !was),
-        updated: ids(&|was, is| is && was),
-        deleted: ids(&|_, is| !is),
-    };
-    (changed.dropped || !changed.touched.is_empty()).then_some(change)
-}
-
 fn run(acts: &[Act], files: Vec<DocumentFile>, tx: &mut Transaction<'_>) -> Result<(), Error> {
     let mut files = files.into_iter();
     for act in acts {
         match act {
-            Act::Put((collection, id), version, in_file) => {
+            Act::Put { key: (collection, id), version, in_file, is_refused } => {
                 let (spec, file) = (spec(*collection), in_file.then(|| files.next()).flatten());
-                match file {
-                    Some(file) => tx.put_file(&spec, (*id).into(), file)?,
-                    None => tx.put(&spec, (*id).into(), text(*id, *version).into_bytes())?,
+                let result = match file {
+                    Some(file) => tx.put_file(&spec, (*id).into(), file),
+                    None => tx.put(&spec, (*id).into(), text(*id, *version).into_bytes()),
+                };
+                match result {
+                    Err(Error::UniqueViolation { .. }) if *is_refused => {}
+                    Ok(()) if *is_refused => return Err(seen(format!("no other version {version}"))),
+                    result => result?,
+                }
+            }
+            Act::Exchange(puts) => {
+                for ((collection, id), version) in puts {
+                    let document = Document::new(text(*id, *version).into_bytes().into(), Some("content"));
+                    tx.put_unchecked(&spec(*collection), (*id).into(), document)?;
+                }
+                for ((collection, id), _) in puts {
+                    tx.check_put(&spec(*collection), &(*id).into())?;
                 }
             }
             Act::Delete((collection, id)) => drop(tx.delete(&spec(*collection), (*id).into())?),
@@ -273,9 +389,13 @@ fn look(tx: &mut Transaction<'_>, expected: &Documents) -> Result<(), Error> {
                 return Err(seen(format!("document {id} of {path} is {found:?}")));
             }
         }
+        for version in versions.values() {
+            let with = versions.iter().filter(|(_, other)| *other == version);
+            let found = tx.find(&spec, "version", &version_key(*version))?;
+            same("the unique index", &found, with.map(|(id, _)| *id).collect())?;
+        }
         for name in 0..NAMES {
-            let named = versions.iter().filter(|(_, version)| *version % NAMES == name);
-            let wanted: Vec<u64> = named.map(|(id, _)| *id).collect();
+            let wanted = named(&versions, name);
             let key = IndexKey::text(&format!("n{name}"));
             same("the index", &tx.find(&spec, "name", &key)?, wanted.clone())?;
             let query = Query::from_json(format!("{{\"where\":{{\"name\":\"n{name}\"}}}}").as_bytes())?;
@@ -305,7 +425,7 @@ pub fn write(database: &Database, planned: &[Planned], durability: Durability) -
         planned.iter().zip(submit(database, works, WriteOptions { durability, wait: wait() }))
     {
         match (result, &plan.after) {
-            (Ok(()), Some(_)) | (Err(Error::NotFound { .. }), None) => {}
+            (Ok(()), Some(_)) | (Err(Error::NotFound { .. } | Error::UniqueViolation { .. }), None) => {}
             (result, _) => return Err(format!("{:?}: {result:?}", plan.acts)),
         }
     }

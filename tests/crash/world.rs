@@ -1,18 +1,18 @@
 //! The database under test, and what a process sees of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use octoprompt_storage::engine::fs::{Extreme, SimFs, Snapshot};
-use octoprompt_storage::engine::index::IndexKey;
+use octoprompt_storage::engine::index::{IndexConfig, IndexKey, IndexType};
 use octoprompt_storage::engine::{
     CollectionSpec, Database, DatabaseOptions, DocumentFile, Error, Mutant, Part, Queryable, ReadOptions,
     RoomOptions, WarningCode, json,
 };
 
-use crate::support::spec as spec_at;
+use crate::support::{by_name, spec_with};
 
 pub type Handle = Arc<Database>;
 
@@ -51,9 +51,25 @@ pub fn file_of(database: &Database, id: u64, version: u32) -> Result<DocumentFil
     database.seal(spool, head.as_bytes())
 }
 
+/// A collection with an index of names and one of versions, which are unique.
 pub fn spec(collection: usize) -> Arc<CollectionSpec> {
-    static SPECS: LazyLock<[Arc<CollectionSpec>; 2]> = LazyLock::new(|| PATHS.map(spec_at));
+    static SPECS: LazyLock<[Arc<CollectionSpec>; 2]> =
+        LazyLock::new(|| PATHS.map(|path| spec_with(path, [by_name(false), by_version()])));
     Arc::clone(&SPECS[collection])
+}
+
+fn by_version() -> IndexConfig {
+    IndexConfig {
+        name: "version".into(),
+        kind: IndexType::Btree,
+        fields: vec!["version".into()],
+        unique: true,
+        sparse: false,
+    }
+}
+
+pub fn version_key(version: u32) -> IndexKey {
+    IndexKey::number(f64::from(version)).expect("a number")
 }
 
 pub fn try_open(fs: &SimFs, mutant: Option<Mutant>) -> Result<Handle, Error> {
@@ -109,27 +125,38 @@ pub fn try_observe(database: &Handle) -> Result<Result<Documents, String>, Error
     let mut documents = Documents::new();
     for (collection, path) in PATHS.iter().enumerate() {
         let texts = database.filter(&spec(collection), Part::Whole, READ, |_| true)?;
-        let mut named: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
         for found in &texts {
             let Some((id, version)) = identify(found) else {
                 return Ok(Err(format!("{path} holds {:?}", String::from_utf8_lossy(found))));
             };
             documents.insert((collection, id), version);
-            named.entry(version % NAMES).or_default().insert(id);
         }
-        for name in 0..NAMES {
-            let key = IndexKey::text(&format!("n{name}"));
-            let choose = |query: &Queryable<'_>| Ok(query.index("name")?.find(&key));
+        let of_collection = documents.range((collection, 0)..(collection + 1, 0));
+        let versions: BTreeMap<u64, u32> = of_collection.map(|(key, &version)| (key.1, version)).collect();
+        let names =
+            (0..NAMES).map(|name| ("name", IndexKey::text(&format!("n{name}")), named(&versions, name)));
+        let numbers = versions.values().map(|&version| {
+            let same = versions.iter().filter(|(_, other)| **other == version);
+            ("version", version_key(version), same.map(|(&id, _)| id).collect())
+        });
+        for (index, key, expected) in names.chain(numbers) {
+            let choose = |query: &Queryable<'_>| Ok(query.index(index)?.find(&key));
             let heads = database.select(&spec(collection), Part::Head, READ, choose)?;
-            let ids: BTreeSet<u64> = heads.iter().filter_map(|head| number(head, "id")).collect();
-            if ids != named.remove(&name).unwrap_or_default() || ids.len() != heads.len() {
+            let found: Vec<u64> = heads.iter().filter_map(|head| number(head, "id")).collect();
+            if found != expected {
                 return Ok(Err(format!(
-                    "the index of {path} has {ids:?} under n{name}: not what a scan finds"
+                    "the index {index} of {path} has {found:?} under {key}: not what a scan finds"
                 )));
             }
         }
     }
     Ok(Ok(documents))
+}
+
+/// Returns the ids of the documents that have this name.
+pub fn named(versions: &BTreeMap<u64, u32>, name: u32) -> Vec<u64> {
+    let named = versions.iter().filter(|(_, version)| *version % NAMES == name);
+    named.map(|(&id, _)| id).collect()
 }
 
 fn number(text: &[u8], field: &str) -> Option<u64> {

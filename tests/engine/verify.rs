@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::support::{Fixture, READ, no_wait, record, wait};
+use crate::support::{Fixture, READ, no_wait, record, spec_by_name, wait};
 use octoprompt_storage::engine::fs::{Fs, OsFs};
 use octoprompt_storage::engine::{
-    Database, DatabaseOptions, Durability, RepairReport, Severity, Transaction, VerifyReport, repair, verify,
+    Database, DatabaseOptions, Durability, Part, RepairReport, Severity, Transaction, VerifyReport, repair,
+    verify,
 };
 
 fn file_system() -> Arc<dyn Fs> {
@@ -329,4 +330,19 @@ fn documents_put_by_the_batch_that_dropped_their_collection_survive_a_repair() {
     fs::write(fixture.path(".storage/new-99-1"), "left over").expect("written");
     assert!(repaired(&fixture).copies.is_some(), "something was repaired");
     assert_eq!(names_of(&fixture), [None, None, None, None, Some(record(5, "anew"))]);
+}
+
+#[test]
+fn documents_that_share_a_unique_key_are_reported_although_another_process_adopted_them() {
+    let fixture = Fixture::new();
+    let spec = spec_by_name("items.json", true);
+    let (verifying, other) = (fixture.open(), fixture.open());
+    let count =
+        |database: &Database| database.filter(&spec, Part::Head, READ, |_| true).map(|found| found.len());
+    assert_eq!((count(&verifying).ok(), count(&other).ok()), (Some(0), Some(0)));
+    fs::write(fixture.path("items.json"), r#"{"1":{"id":1,"name":"one"},"2":{"id":2,"name":"one"}}"#)
+        .expect("written");
+    other.look_at_file(&spec, READ).expect("adopted");
+    let report = verifying.verify(wait()).expect("verified");
+    assert_eq!(codes(&report), ["UNIQUE_VIOLATION"], "{report}");
 }

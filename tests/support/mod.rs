@@ -42,17 +42,25 @@ pub fn spec(path: &str) -> Arc<CollectionSpec> {
 
 /// A collection with an index of its names, which are `unique` or not.
 pub fn spec_by_name(path: &str, unique: bool) -> Arc<CollectionSpec> {
-    let config = IndexConfig {
+    spec_with(path, [by_name(unique)])
+}
+
+pub fn by_name(unique: bool) -> IndexConfig {
+    IndexConfig {
         name: "name".into(),
         kind: IndexType::Hash,
         fields: vec!["name".into()],
         unique,
         sparse: false,
-    };
+    }
+}
+
+pub fn spec_with(path: &str, indexes: impl IntoIterator<Item = IndexConfig>) -> Arc<CollectionSpec> {
+    let index = |config| Arc::new(IndexSpec::new(config, Extractor::Fields));
     Arc::new(CollectionSpec {
         path: path.into(),
         large_field: Some("content"),
-        indexes: vec![Arc::new(IndexSpec::new(config, Extractor::Fields))],
+        indexes: indexes.into_iter().map(index).collect(),
         foreign: Foreign::Adopt(None),
     })
 }

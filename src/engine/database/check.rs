@@ -38,8 +38,9 @@ fn clashes(spec: &CollectionSpec, fresh: &[Index]) -> impl Iterator<Item = Probl
 }
 
 impl Database {
-    /// Verifies the files as [`verify`] does, and the indexes and counts in memory against them. Writers of this
-    /// process may have to wait while a collection that keeps changing is compared.
+    /// Verifies the files as [`verify`] does, and the indexes and counts in memory of the collections that this process has
+    /// used against them. Writers of this process may have to wait while a collection is loaded, or while one that keeps
+    /// changing is compared.
     ///
     /// # Errors
     /// Those of [`verify`]; [`Error::Replaced`] if the files of this engine are no longer those in the directory.
@@ -51,6 +52,7 @@ impl Database {
             || Some(self.position().seq).filter(|&seq| self.tip.as_ref().is_none_or(|tip| tip.seq() == seq));
         let before = resting();
         let mut report = self.verify_files(wait)?;
+        self.load_used();
         let specs: Vec<Arc<CollectionSpec>> = {
             let state = self.state.read();
             state.collections.keys().filter_map(|path| Some(Arc::clone(&state.loaded(path)?.spec))).collect()
@@ -81,6 +83,22 @@ impl Database {
         }
         order::sort_by(&mut report.problems, |a, b| b.severity.cmp(&a.severity));
         Ok(report)
+    }
+
+    /// Takes the collections that this process has used into memory again, so that their indexes can be judged. A
+    /// collection that cannot be loaded, or whose file must be adopted first, stays out: that is found in the files.
+    fn load_used(&self) {
+        let mut writer = self.writer.lock();
+        if self.catch_up(&mut writer).is_err() {
+            return;
+        }
+        let used: Vec<Arc<CollectionSpec>> = {
+            let state = self.state.read();
+            state.collections.values().filter_map(|collection| collection.spec.clone()).collect()
+        };
+        for spec in used {
+            let _ = self.try_load(&mut writer, &spec);
+        }
     }
 
     /// Verifies the files. If the process keeps the write lock, nobody else can take it.
