@@ -38,16 +38,17 @@ function groupsFor(model: () => Model, seed: number) {
       const call = earlier.length > 0 && below(3) === 0 ? again() : next()
       if (call.method === 'reopen') return whole('notes')
       if (call.method === 'rewrite') return whole(call.target)
-      return below(12) === 0 && ['create', 'update', 'delete'].includes(call.method) ? { ...call, aborted: below(6) } : call
+      return below(12) === 0 && ['create', 'update', 'delete', 'createMany', 'updateMany', 'deleteMany'].includes(call.method) ? { ...call, aborted: below(6) } : call
     })
   }
 }
 
 /** What orders a write among those of its instance: see "Order of writes" in docs/design.md. */
 function orderOf(at: string, { target, method, aborted }: Call, answer: any, group: Call[]) {
-  if (method === 'transaction' || aborted !== undefined || answer?.refused === 'ZodError' || answer?.refused === 'VALIDATION_ERROR') return undefined
+  if (method === 'transaction' || method === 'createFromStream' || aborted !== undefined || answer?.refused === 'ZodError' || answer?.refused === 'VALIDATION_ERROR') return undefined
   // It has nothing to write, or comes later if the entity was changed meanwhile.
-  if (target === 'notes' && method === 'update' && (answer === null || group.some((other) => other.method === 'transaction'))) return undefined
+  const writesNothing = answer === null || answer?.length === 0 || answer?.refused === 'NOT_FOUND'
+  if (target === 'notes' && (writesNothing || (method.startsWith('update') && group.some((other) => other.method === 'transaction')))) return undefined
   return `${at} ${target === 'notes' ? 'notes' : 'projects'}`
 }
 

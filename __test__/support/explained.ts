@@ -13,7 +13,7 @@ export interface Made {
   order?: string | undefined
 }
 
-const READS = new Set(['getById', 'list', 'readAll', 'query', 'iterate', 'findByName', 'findBy', 'findRange', 'getByPath', 'getByExtension', 'search', 'getVersions'])
+const READS = new Set(['getById', 'list', 'readAll', 'query', 'count', 'iterate', 'content', 'findByName', 'findBy', 'findRange', 'getByPath', 'getByExtension', 'search', 'getVersions'])
 
 export const isRead = ({ method }: Call) => READS.has(method)
 

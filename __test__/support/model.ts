@@ -59,6 +59,8 @@ export class Model {
       case 'reopen': return undefined
       case 'create': return this.#create(target, first, answer)
       case 'update': return this.#update(target, map.get(first), second, answer)
+      case 'createMany': return this.#createMany(target, first, answer)
+      case 'updateMany': return this.#updateMany(target, first, answer)
       case 'delete': return this.#delete(target, first)
       case 'deleteMany': return new Set(first.filter((id: number) => this.#delete(target, id))).size
       case 'deleteAll': return void [...map.keys()].forEach((id) => this.#delete(target, id))
@@ -67,7 +69,8 @@ export class Model {
       case 'list': return this.#listed(target, first)
       case 'iterate': return this.list(target)
       case 'readAll': return Object.fromEntries(map)
-      case 'query': return this.list(target).filter((doc) => (target === 'notes' ? doc.size >= first.where.size.$gte && !doc.tags.includes(first.where.tags.$ne) : first.where.path.$in.includes(doc.path)))
+      case 'query': return this.#found(target, first)
+      case 'count': return this.#found(target, first).length
       case 'findByName': return this.list(target).filter(({ name }) => name === first)
       case 'findBy': return this.list(target).filter(({ tags, code }) => (first === 'by_tag' ? tags.includes(second) : code === second))
       case 'findRange': return this.list(target).filter(({ size }) => size >= 0 && size <= 2).sort((one, other) => one.size - other.size)
@@ -89,18 +92,27 @@ export class Model {
         const earlier = this.#chain(project, first).find(({ version }) => version === second)
         return earlier === undefined ? refused('NOT_FOUND') : this.#append(project, first, earlier.content, {}, answer)
       }
-      case 'createMany': return this.projects.has(project) ? first.map((file: Doc, at: number) => this.#create(project, file, answer[at])) : refused('NOT_FOUND')
-      case 'updateMany': {
-        if (first.some(({ id }: Doc) => !files.has(id))) return refused('NOT_FOUND')
-        return first.map(({ id, data }: Doc, at: number) => this.#update(project, files.get(id), data, answer[at]))
+      case 'createFromStream': {
+        const created = this.#create(project, first, answer)
+        return 'refused' in created ? created : withoutContent(created)
       }
+      case 'content': return files.has(first) ? files.get(first)!.content.toWellFormed() : refused('NOT_FOUND')
       default: throw new Error(`no model of ${method}`)
     }
   }
 
   #listed(target: Target, options: { includeContent?: boolean; includeAllVersions?: boolean } = {}) {
     const list = this.list(target).filter(({ isLatest }) => options.includeAllVersions !== false || isLatest)
-    return options.includeContent === false ? list.map(({ content: _, ...head }) => head) : list
+    return options.includeContent === false ? list.map(withoutContent) : list
+  }
+
+  #found(target: Target, { where, orderBy = {}, offset = 0, limit = Infinity }: Doc) {
+    const fits = (doc: Doc) => (target === 'notes' ? doc.size >= where.size.$gte && !doc.tags.includes(where.tags.$ne) : where.path.$in.includes(doc.path))
+    const found = this.list(target).filter(fits).sort((one, other) => {
+      for (const [field, direction] of Object.entries(orderBy)) if (one[field] !== other[field]) return (one[field] < other[field]) === (direction === 'asc') ? -1 : 1
+      return 0
+    })
+    return found.slice(offset, offset + limit)
   }
 
   /** The id and the times of a new entity. */
@@ -117,6 +129,34 @@ export class Model {
     if (fields === undefined) return refused('ZodError')
     if (this.#isTaken(target, fields)) return refused('UNIQUE_VIOLATION')
     return this.#put(target, { ...fields, ...this.#birth(answer) })
+  }
+
+  #createMany(target: Target, given: Doc[], answer: Doc[]) {
+    if (typeof target === 'number' && !this.projects.has(target)) return refused('NOT_FOUND')
+    const all = given.map((one) => this.#fields(target, one)).filter((fields) => fields !== undefined)
+    if (all.length < given.length) return refused('ZodError')
+    if (all.some((fields) => this.#isTaken(target, fields)) || !areUnique(all)) return refused('UNIQUE_VIOLATION')
+    return all.map((fields, at) => this.#put(target, { ...fields, ...this.#birth(answer[at]!) }))
+  }
+
+  #updateMany(target: Target, changes: Doc[], answer: any) {
+    const refusals = new Set<string>()
+    const after = new Map(this.of(target))
+    const results = changes.map(({ id, data }, at) => {
+      const before = after.get(id)
+      const changed = before && this.#changed(target, before, data)
+      if (changed === undefined) return void refusals.add(before === undefined ? 'NOT_FOUND' : 'ZodError')
+      const updated = answer[at]?.updated
+      const result = { ...changed, updated }
+      after.set(id, result)
+      return result
+    })
+    // If several things are wrong, any of them may be reported.
+    if (refusals.size > 0) return refusals.has(answer.refused) ? answer : refused([...refusals].join())
+    if (!areUnique([...after.values()])) return refused('UNIQUE_VIOLATION')
+    for (const [id, { updated }] of after) assert.ok(updated >= this.of(target).get(id)!.updated, 'updated went backwards')
+    after.forEach((doc) => this.#put(target, doc))
+    return results
   }
 
   /** The fields of a new entity; undefined if they break a rule. */
@@ -201,8 +241,7 @@ export class Model {
 
   #writeAll(target: Target, given: Record<string, Doc>) {
     const docs = Object.values(given)
-    const codes = docs.map(({ code }) => code ?? null).filter((code) => code !== null)
-    if (new Set(codes).size < codes.length) return refused('UNIQUE_VIOLATION')
+    if (!areUnique(docs)) return refused('UNIQUE_VIOLATION')
     const map = this.of(target)
     const gone = [...map.keys()].filter((id) => given[id] === undefined)
     for (const id of gone) {
@@ -219,6 +258,14 @@ export class Model {
     if (isUndone) [this.projects, this.#notes, this.#files] = before
     return expected
   }
+}
+
+const withoutContent = ({ content: _, ...head }: Doc) => head
+
+/** Whether no two notes have the same code. Only notes have one. */
+function areUnique(docs: Doc[]) {
+  const codes = docs.map(({ code }) => code ?? null).filter((code) => code !== null)
+  return new Set(codes).size === codes.length
 }
 
 /** The fields of a note as its schema returns them and JSON holds them; undefined if it rejects them. */

@@ -82,6 +82,8 @@ class Performer {
     const storage = this.#storage(target)
     if (method === 'transaction') return this.#transaction(storage, target, ...args)
     if (method === 'iterate') return await this.#iterated(storage, ...args)
+    if (method === 'createFromStream') return await this.#streamed(storage, ...args)
+    if (method === 'content') return await new Response(storage.createContentStream(...args)).text()
     if (method === 'rewrite') args = [await this.#rewritten(storage, ...args)]
     const answer = storage[method === 'rewrite' ? 'writeAll' : method](...args)
     spoil(args)
@@ -92,6 +94,13 @@ class Performer {
     const entities = []
     for await (const entity of storage.iterate(options)) entities.push(entity)
     return entities
+  }
+
+  async #streamed(storage, { content, ...file }) {
+    const pieces = async function* () {
+      for (let at = 0; at < content.length; at += 1000) yield await Promise.resolve(content.slice(at, at + 1000))
+    }
+    return await storage.createFromStream(file, pieces())
   }
 
   /** Returns the whole map with some entities removed and others changed. */

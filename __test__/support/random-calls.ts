@@ -34,7 +34,6 @@ export function callsFor(model: Model, seed: number) {
   const patches = { projects: () => ({ ...sometimes({ name: oneOf(NAMES) }), ...sometimes({ path: oneOf(PATHS) }) }), notes: notePatch, files: filePatch }
   const kind = (target: Call['target']) => (typeof target === 'number' ? 'files' : target)
 
-  /** A step of a transaction is such a call too. */
   const basic = (target: Call['target']): Call => {
     const id = idOf(target)
     const create = () => ({ target, method: 'create', args: [inputs[kind(target)]()] })
@@ -46,33 +45,48 @@ export function callsFor(model: Model, seed: number) {
       () => ({ target, method: 'list', args: [] }),
     ])()
   }
+  /** Calls that change many entities as one batch. */
+  const many = (target: Call['target']): Call => oneOf<() => Call>([
+    () => ({ target, method: 'createMany', args: [some<Doc>(inputs[kind(target)])] }),
+    () => ({ target, method: 'updateMany', args: [some(() => ({ id: idOf(target), data: patches[kind(target)]() }))] }),
+    () => ({ target, method: 'deleteMany', args: [target === 'projects' ? [4711] : some(() => idOf(target))] }),
+  ])()
+  const version = (target: Call['target']): Call => ({ target, method: 'createVersion', args: [idOf(target), oneOf(CONTENTS), filePatch()] })
+  const found = (target: Call['target']): Call => {
+    const where = kind(target) === 'notes' ? { size: { $gte: below(3) }, tags: { $ne: oneOf(NAMES) } } : { path: { $in: [oneOf(PATHS), oneOf(PATHS)] } }
+    if (below(3) === 0) return { target, method: 'count', args: [{ where }] }
+    const orders: Doc[] = [{ id: 'desc' }, ...(target === 'projects' ? [] : [{ size: 'asc' }, { size: 'desc' }, { size: 'desc', id: 'desc' }])]
+    return { target, method: 'query', args: [{ where, ...sometimes({ orderBy: oneOf(orders) }), ...sometimes({ limit: 1 + below(3) }), ...sometimes({ offset: 1 }) }] }
+  }
+  /** A step of a transaction. */
+  const step = (target: Call['target']): Call => oneOf<() => Call>([
+    () => basic(target), () => basic(target), () => many(target), () => found(target), () => (typeof target === 'number' ? version(target) : basic(target)),
+  ])()
   const rewrite = (target: Call['target']): Call => {
     const ids = [...model.of(target).keys()]
     const patch = { projects: () => ({ description: oneOf(CONTENTS) }), notes: () => ({ size: below(5) }), files: () => oneOf<Doc>([{ content: oneOf(CONTENTS), checksum: null }, { summary: 'rewritten' }]) }[kind(target)]
     return { target, method: 'rewrite', args: [ids.filter(() => below(15) === 0), ids.filter(() => below(4) === 0).map((id) => [id, patch()])] }
   }
   const reads = (target: Call['target']): Call => {
-    const where = kind(target) === 'notes' ? { size: { $gte: below(3) }, tags: { $ne: oneOf(NAMES) } } : { path: { $in: [oneOf(PATHS), oneOf(PATHS)] } }
     const own: Record<string, () => Call> = {
       projects: () => ({ target, method: 'findByName', args: [oneOf(NAMES)] }),
       notes: () => oneOf<Call>([{ target, method: 'findBy', args: ['by_tag', oneOf(NAMES)] }, { target, method: 'findRange', args: ['by_size', 0, 2] }, { target, method: 'findBy', args: ['by_code', 'a'] }]),
       files: () => oneOf<Call>([
         ...PATHS.slice(0, 4).map((path) => ({ target, method: 'getByPath', args: [path] })), { target, method: 'getVersions', args: [idOf(target)] }, { target, method: 'getByExtension', args: ['ts'] },
-        { target, method: 'list', args: [{ includeContent: false, includeAllVersions: below(2) === 0 }] }, { target, method: 'search', args: ['ü'] },
+        { target, method: 'list', args: [{ includeContent: false, includeAllVersions: below(2) === 0 }] }, { target, method: 'search', args: ['ü'] }, { target, method: 'content', args: [idOf(target)] },
       ]),
     }
     const call = oneOf<() => Call>([
       own[kind(target)]!, own[kind(target)]!, own[kind(target)]!, () => ({ target, method: 'getById', args: [idOf(target)] }), () => ({ target, method: 'list', args: [] }),
-      () => ({ target, method: 'readAll', args: [] }), () => ({ target, method: 'query', args: [{ where }] }), () => ({ target, method: 'iterate', args: [{ batchSize: 2 }] }),
+      () => ({ target, method: 'readAll', args: [] }), () => found(target), () => ({ target, method: 'iterate', args: [{ batchSize: 2 }] }),
     ])()
     // What is read several times is kept in memory.
     return { ...call, times: 1 + below(4) }
   }
   const files = (target: number): Call => oneOf<() => Call>([
-    () => ({ target, method: 'createVersion', args: [idOf(target), oneOf(CONTENTS), filePatch()] }),
+    () => version(target), () => many(target), () => many(target),
     () => ({ target, method: 'revertToVersion', args: [idOf(target), 1 + below(3)] }),
-    () => ({ target, method: 'createMany', args: [some(file)] }),
-    () => ({ target, method: 'updateMany', args: [some(() => ({ id: idOf(target), data: filePatch() }))] }),
+    () => ({ target, method: 'createFromStream', args: [file()] }),
   ])()
 
   return (): Call => {
@@ -83,9 +97,9 @@ export function callsFor(model: Model, seed: number) {
     const choice = below(20)
     if (choice < 7) return reads(target)
     if (choice < 13) return basic(target)
-    if (choice < 16) return typeof target === 'number' ? files(target) : basic(target)
+    if (choice < 16) return typeof target === 'number' ? files(target) : many(target)
     if (choice < 17) return below(3) > 0 ? reads(target) : { target, method: 'reopen', args: [] }
-    if (choice < 18) return { target, method: 'transaction', args: [Array.from({ length: 1 + below(4) }, () => basic(oneOf([target, 'projects', 'notes', project]))), below(4) === 0] }
+    if (choice < 18) return { target, method: 'transaction', args: [Array.from({ length: 1 + below(4) }, () => step(oneOf([target, 'projects', 'notes', project]))), below(4) === 0] }
     return rewrite(target)
   }
 }
