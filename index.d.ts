@@ -63,6 +63,8 @@ export { MigrationManager, addIndexesMigration } from './types/migration-manager
 export type {
   BackupInfo,
   BackupOptions,
+  BackupProblem,
+  BackupReport,
   MigrationConfig,
   MigrationContext,
   MigrationLogger,
@@ -71,4 +73,5 @@ export type {
   MigrationState,
   MigrationStatus,
   RestoreOptions,
+  VerifyBackupOptions,
 } from './types/migration-manager.js'

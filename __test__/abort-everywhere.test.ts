@@ -150,6 +150,7 @@ describe('an already aborted signal', () => {
       rollback: (options) => manager.rollback('0.0.0', options),
       backup: (options) => manager.backup('two', options),
       restore: (options) => manager.restore(backup, options),
+      verifyBackup: (options) => manager.verifyBackup(backup, options),
     }, signal)
     assert.deepEqual([notes, (await manager.listBackups()).map(({ name }) => name)], [[], ['one']])
   }))

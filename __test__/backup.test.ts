@@ -246,6 +246,28 @@ describe('the list of backups', () => {
     assert.ok(size > 1_000 && files > 5 && Math.abs(created! - Date.now()) < 600_000)
   }))
 
+  test('is verified by reading all of it, beside writers and a running backup', withData(async ({ base, manage, open }) => {
+    const manager = manage()
+    const path = await manager.backup('one')
+    const [one] = await manager.listBackups()
+    const told: [number, number][] = []
+    const running = manager.backup('two')
+    const { complete, problem, ...info } = one!
+    assert.deepEqual(await manager.verifyBackup(path, { onProgress: (...step) => void told.push(step) }), { ok: true, ...info, problems: [] })
+    assert.deepEqual(told.at(-1), [info.size, info.size])
+    await running
+    const file = join(path, 'data', 'project_storage', 'projects.json')
+    const content = await readFile(file)
+    content[1]! ^= 1
+    await writeFile(file, content)
+    assert.equal((await manager.listBackups())[0]!.complete, true)
+    const report = await manager.verifyBackup('one')
+    assert.deepEqual([report.ok, report.problems.map(({ path }) => path)], [false, ['data/project_storage/projects.json']])
+    assert.equal((await caught(manager.restore('one'))).code, 'CORRUPT_DATA')
+    assert.equal((await caught(manager.verifyBackup('none'))).code, 'NOT_FOUND')
+    assert.equal((await caught(manager.verifyBackup(''))).code, 'INVALID_ARGUMENT')
+  }))
+
   test('is pruned to `keep`: the oldest first, and only complete ones', withData(async ({ base, manage }) => {
     const manager = manage({ keep: 2 })
     await manager.backup('damaged')

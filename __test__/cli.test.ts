@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
@@ -121,6 +121,7 @@ describe('a failing command', () => {
     ['a version that is not there', 4, 'NOT_FOUND', ['show', 'src/main.ts', '--version', '7']],
     ['a backup that is not there', 4, 'NOT_FOUND', ['restore', 'nothing', '--yes']],
     ['an unconfirmed restore of a backup that is not there', 4, 'NOT_FOUND', ['restore', 'nothing']],
+    ['verifying a backup that is not there', 4, 'NOT_FOUND', ['verify', '--backup', 'nothing']],
     ['an unconfirmed restore of what is no backup', 1, 'CORRUPT_DATA', ['restore', './app']],
     ['a directory that is not there', 1, 'IO_ERROR', ['import', 'nothing']],
     ['an unknown command', 2, 'USAGE', ['nothing']],
@@ -311,6 +312,22 @@ describe('maintenance', () => {
     for (const path of ['copy/', './copy', join(base, 'copy'), 'app/../copy/']) {
       assert.equal((await json('restore', path, '--yes')).restored, join(base, 'copy'))
     }
+  }))
+
+  test('verify --backup names what is wrong with a backup, with exit code 3', withApp(async ({ base, json, run, text }) => {
+    await text('backup', 'one')
+    assert.match(await text('verify', '--backup', 'one'), /^one: ok, .* in 2 files\n$/)
+    const path = 'data/project_storage/projects.json'
+    await appendFile(join(base, 'backups/one', path), ' ')
+    for (const backup of ['one', './backups/one']) {
+      const { code, stdout, stderr } = await run('verify', '--backup', backup)
+      assert.equal(code, 3)
+      assert.match(stdout, /NOT OK, .* in 2 files\n.*WHERE.*WHAT\n.*projects\.json +it has \d+ bytes instead of \d+\n$/)
+      assert.match(stderr, /use another one/)
+    }
+    const report = JSON.parse((await run('verify', '--backup', 'one', '--json')).stdout)
+    assert.deepEqual([report.ok, report.name, report.problems.map(({ path }: { path: string }) => path)], [false, 'one', [path]])
+    assert.equal((await json('verify')).ok, true)
   }))
 
   test('a backup whose predecessors cannot be removed is kept, with a warning and exit code 3', withApp(async ({ base, run }) => {

@@ -162,6 +162,7 @@ test('calls of a MigrationManager after close are refused while close waits for 
     () => manager.status(),
     () => manager.backup(),
     () => manager.restore('a'),
+    () => manager.verifyBackup('a'),
     () => manager.listBackups(),
     async () => manager.register({ version: '2.0.0', description: 'two', up() {} }),
   ]) {

@@ -108,6 +108,13 @@ class MigrationManager {
     }, rest.signal)
   }
 
+  async verifyBackup(backup, options) {
+    this.#ensureOpen()
+    const given = backupOf(backup)
+    const start = (ticket) => this.#backups.verify(ticket, given)
+    return JSON.parse(await this.#track(this.#stoppable('verifying the backup', callOptions(options), start)))
+  }
+
   async listBackups() {
     this.#ensureOpen()
     return await this.#ask((ticket) => this.#backups.list(ticket))

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::engine::backup::BackupInfo;
+use crate::engine::backup::{BackupInfo, BackupProblem, BackupReport};
 use crate::engine::{Action, Problem, RepairReport, VerifyReport};
 
 pub fn verify_report(report: &VerifyReport) -> Value {
@@ -59,5 +59,19 @@ pub fn backup(backup: &BackupInfo) -> Value {
         "files": backup.files,
         "complete": backup.is_complete(),
         "problem": backup.problem,
+    })
+}
+
+/// `created` is in milliseconds or null.
+pub fn backup_report(report: &BackupReport) -> Value {
+    let problem = |problem: &BackupProblem| json!({ "path": problem.path, "message": problem.message });
+    json!({
+        "ok": report.is_ok(),
+        "name": report.name,
+        "path": report.path.to_string_lossy(),
+        "created": report.created,
+        "size": report.size,
+        "files": report.files,
+        "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
     })
 }

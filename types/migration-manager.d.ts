@@ -124,7 +124,7 @@ export interface BackupInfo {
   /** Total bytes of its files. */
   size: number
   files: number
-  /** Whether the manifest is there and every file that it lists is there with its size. `restore` compares the checksums. */
+  /** Whether the manifest is there and every file that it lists is there with its size. `verifyBackup` compares the checksums. */
   complete: boolean
   /** Why the backup is not complete. */
   problem: string | null
@@ -139,6 +139,36 @@ export interface RestoreOptions {
   onProgress?: ((done: number, total: number) => void | Promise<void>) | undefined
   /** Stops the restore while it prepares: the call rejects with `ABORTED`, and nothing has changed. */
   signal?: AbortSignal | undefined
+}
+
+/** The options of {@link MigrationManager.verifyBackup}. */
+export interface VerifyBackupOptions {
+  /** Called with the bytes read so far and the total. An error that it throws or rejects with is rethrown and stops the call. */
+  onProgress?: ((done: number, total: number) => void | Promise<void>) | undefined
+  /** Stops the call, which rejects with `ABORTED`. */
+  signal?: AbortSignal | undefined
+}
+
+/** What {@link MigrationManager.verifyBackup} found. */
+export interface BackupReport {
+  /** Whether every file is there as it was copied, and this version can restore all of it. */
+  ok: boolean
+  name: string
+  /** Absolute path. */
+  path: string
+  /** Milliseconds since 1970; `null` if there is no good manifest. */
+  created: number | null
+  /** Total bytes of the files that it should have. */
+  size: number
+  files: number
+  problems: BackupProblem[]
+}
+
+/** Something wrong with one file of a backup. */
+export interface BackupProblem {
+  /** The file, relative to the directory of the backup. */
+  path: string
+  message: string
 }
 
 /**
@@ -234,6 +264,14 @@ export class MigrationManager {
    * names the other processes, `IO_ERROR`, `ABORTED`.
    */
   restore(backup: string, options?: RestoreOptions): Promise<void>
+
+  /**
+   * Reads all of a backup and compares it with its manifest, as `restore` does before it begins. Changes nothing, and runs
+   * beside anything else. O(bytes).
+   * @param backup The name of a backup, or the path of its directory.
+   * @throws StorageError `NOT_FOUND`, `INVALID_ARGUMENT`, `ABORTED`. What is wrong with the backup is in the report.
+   */
+  verifyBackup(backup: string, options?: VerifyBackupOptions): Promise<BackupReport>
 
   /** All directories in `<basePath>/backups`, oldest first. `problem` says why one cannot be restored. */
   listBackups(): Promise<BackupInfo[]>

@@ -5,6 +5,7 @@ import { BaseStorage, IndexManager, NotFoundError, ProjectStorageV2, StorageErro
 import { MigrationManager, addIndexesMigration } from '@octoprompt/storage'
 import type {
   BackupInfo,
+  BackupReport,
   MigrationConfig,
   MigrationContext,
   MigrationLogger,
@@ -359,6 +360,8 @@ export async function migrations(path: string) {
   const backup: string = await manager.backup('name', { signal, keep: 2, onProgress: (done, total) => void (done / total) })
   await manager.backup()
   const all: BackupInfo[] = await manager.listBackups()
+  const report: BackupReport = await manager.verifyBackup(backup, { signal, onProgress: (done, total) => void (done / total) })
+  assertType<Equal<(typeof report.problems)[number]['path'], string>>()
   await manager.restore(all[0]?.path ?? backup, { signal })
   return { versions, currentVersion, latest: status.latestVersion satisfies string | null, base: manager.basePath }
 }

@@ -99,9 +99,9 @@ pub enum Command {
     /// Write the files of a project into a directory
     #[command(after_help = help::EXPORT)]
     Export(ExportArguments),
-    /// Check everything on disk; changes nothing
+    /// Check everything on disk, or a backup; changes nothing
     #[command(after_help = help::VERIFY)]
-    Verify,
+    Verify(VerifyArguments),
     /// Repair what `verify` found, keeping the originals
     #[command(after_help = help::REPAIR)]
     Repair(Confirmed),
@@ -220,6 +220,13 @@ pub struct ExportArguments {
     /// Overwrite files whose content differs
     #[arg(long)]
     pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// Check this backup instead of the data, given by its name or the path of its directory
+    #[arg(long, value_name = "BACKUP", value_hint = ValueHint::DirPath)]
+    pub backup: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -107,6 +107,7 @@ pub const VERIFY: &str = "\
 Examples:
   $ octoprompt-storage verify
   $ octoprompt-storage verify --json | jq '.databases[].problems'
+  $ octoprompt-storage verify --backup before-upgrade
 
 Exits with 3 if anything is wrong.";
 

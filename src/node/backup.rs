@@ -11,7 +11,9 @@ use super::options::milliseconds;
 use super::port::{Answer, Mailbox, Port};
 use super::session::guarded;
 use super::site::site;
-use crate::engine::backup::{BackupOptions, Progress, Site, back_up, list_backups, prune_backups, restore};
+use crate::engine::backup::{
+    BackupOptions, Progress, Site, back_up, list_backups, prune_backups, restore, verify_backup,
+};
 use crate::engine::{Result, Wait};
 use crate::pool::run_blocking;
 use crate::reports;
@@ -49,6 +51,15 @@ impl NativeBackups {
     pub fn restore(&self, ticket: u32, backup: String, lock_timeout: f64) {
         self.run(ticket, lock_timeout, move |site, wait, progress| {
             restore(&site, Path::new(&backup), wait, progress).map(|()| Answer::Nothing)
+        });
+    }
+
+    /// `backup` is a name or an absolute path. Answers with the report of [`reports::backup_report`]. Reports progress.
+    #[napi(catch_unwind)]
+    pub fn verify(&self, ticket: u32, backup: String) {
+        self.run(ticket, 0.0, move |site, _, progress| {
+            verify_backup(&site, Path::new(&backup), progress)
+                .map(|report| Answer::json(reports::backup_report(&report)))
         });
     }
 

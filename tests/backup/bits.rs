@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use octoprompt_storage::engine::backup::verify_backup;
 use octoprompt_storage::engine::fs::SimFs;
 
 use crate::reached::reached;
-use crate::world::{Process, Seen, image, machine};
+use crate::world::{Process, Seen, image, machine, to_the_end};
 
 /// A machine with a backup and with data changed since; also returns what the backup holds and what there is now.
 fn backed_up() -> (SimFs, Seen, Seen) {
@@ -31,7 +32,7 @@ fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
 const REFUSALS: [&str; 2] = ["CORRUPT_DATA", "UNSUPPORTED_FORMAT"];
 
 #[test]
-fn every_flipped_bit_in_a_backup_is_harmless_or_refused() {
+fn every_flipped_bit_in_a_backup_is_harmless_or_found_and_refused() {
     let (fs, before, after) = backed_up();
     let snapshot = fs.snapshot();
     let (mut bits, mut refused) = (0, 0);
@@ -40,7 +41,10 @@ fn every_flipped_bit_in_a_backup_is_harmless_or_refused() {
             let fs = snapshot.kill();
             fs.write_file(&path, &flipped(&bytes, bit));
             let mut process = Process::start(&fs);
-            let expected = match process.restore("one") {
+            let report = verify_backup(&process.site, Path::new("one"), &mut to_the_end()).expect("verified");
+            let restored = process.restore("one");
+            assert_eq!(report.is_ok(), restored.is_ok(), "bit {bit} of {}", path.display());
+            let expected = match restored {
                 Ok(()) => &before,
                 Err(error) => {
                     assert!(REFUSALS.contains(&error.code()), "bit {bit} of {}: {error}", path.display());

@@ -1,18 +1,20 @@
 //! Backups that a restore refuses because they are not what was made.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use octoprompt_storage::engine::backup::verify_backup;
 use octoprompt_storage::engine::fs::SimFs;
 
 use crate::restoring::changed;
-use crate::world::{Process, Seen, code, image};
+use crate::world::{Process, Seen, code, image, to_the_end};
 
 /// On Windows only a path with a drive is absolute.
 pub fn absolute(path: &str) -> PathBuf {
     std::path::absolute(path).expect("a path")
 }
 
-/// Checks that a backup is refused: whatever is wrong with it, everything is as before, leftovers included.
+/// Checks that a backup is refused: whatever is wrong with it, everything is as before, leftovers included, and verifying
+/// it finds the same.
 pub fn is_refused(fs: &SimFs, backup: &str, expected: &str, after: &Seen) {
     let mut process = Process::start(fs);
     let images = (image(fs, "/base/data"), image(fs, "/base/other"));
@@ -26,6 +28,13 @@ pub fn is_refused(fs: &SimFs, backup: &str, expected: &str, after: &Seen) {
         "{backup}"
     );
     assert_eq!(process.see().expect("readable"), *after);
+    let report = verify_backup(&process.site, Path::new(backup), &mut to_the_end());
+    match expected {
+        // What is in the way of the restore says nothing about the backup.
+        "IO_ERROR" => assert!(report.expect("verified").is_ok()),
+        "CORRUPT_DATA" | "UNSUPPORTED_FORMAT" => assert_eq!(report.expect("verified").problems.len(), 1),
+        _ => assert_eq!(code(report), Err(expected)),
+    }
 }
 
 #[test]

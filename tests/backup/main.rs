@@ -1,6 +1,7 @@
 //! Backups, restores and rollback copies: what they contain, and what is left when they are cut short anywhere.
 
 mod bits;
+mod checking;
 mod copying;
 mod crashes;
 mod durable;

@@ -29,9 +29,9 @@ fn open(fs: &SimFs) -> Result<Handle, String> {
 }
 
 fn put(database: &Handle, collection: usize, id: u64) {
-    database
-        .write(Durability::Full, move |tx| tx.put(&spec(collection), id.into(), text(id, 1).into_bytes()))
-        .expect("written");
+    // Versions are unique.
+    let text = text(id, id as u32).into_bytes();
+    database.write(Durability::Full, move |tx| tx.put(&spec(collection), id.into(), text)).expect("written");
 }
 
 fn check(fs: &SimFs, expected: &Documents) -> Result<(), String> {

@@ -1,7 +1,7 @@
-//! `backup`, `backups` and `restore`.
+//! `backup`, `backups`, `restore` and `verify --backup`.
 
 use std::ops::ControlFlow;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::arguments::{BackupArguments, RestoreArguments};
 use crate::console::{Console, Measure, Style};
 use crate::engine::backup::{
-    self, BackupInfo, BackupOptions, back_up, find_backup, list_backups, prune_backups,
+    self, BackupInfo, BackupOptions, BackupReport, back_up, find_backup, list_backups, prune_backups,
+    verify_backup,
 };
 use crate::engine::normal_path;
 use crate::failure::{Exit, Failure, Result};
@@ -84,12 +85,7 @@ pub fn list(run: &mut Run) -> Result<()> {
 
 pub fn restore(run: &mut Run, arguments: &RestoreArguments) -> Result<()> {
     let site = run.place.site();
-    // A name stays a name; a value with a separator is a path from the working directory.
-    let backup = if is_name(&arguments.backup) {
-        arguments.backup.clone()
-    } else {
-        normal_path(&run.directory.join(&arguments.backup))
-    };
+    let backup = named(run, &arguments.backup);
     let shown = display::line(&backup.to_string_lossy());
     let base = run.place.base().display().to_string();
     if !arguments.confirmed.yes {
@@ -111,6 +107,44 @@ pub fn restore(run: &mut Run, arguments: &RestoreArguments) -> Result<()> {
         return run.console.document(&json!({ "restored": backup.to_string_lossy() }));
     }
     run.console.line(&format!("restored {shown}"))
+}
+
+/// Reads a backup and tells what is wrong with it.
+pub fn verify(run: &mut Run, backup: &Path) -> Result<Exit> {
+    let backup = named(run, backup);
+    let bar = run.console.bar("verifying", Measure::Bytes, None);
+    let report = verify_backup(&run.place.site(), &backup, &mut progress(&bar));
+    bar.finish_and_clear();
+    let report = report?;
+    let exit = if report.is_ok() { Exit::Done } else { Exit::Problems };
+    exit.after(tell_verified(&mut run.console, &backup, &report))
+}
+
+fn tell_verified(console: &mut Console, backup: &Path, report: &BackupReport) -> Result<()> {
+    if console.is_json() {
+        return console.document(&reports::backup_report(report));
+    }
+    let verdict =
+        if report.is_ok() { console.paint(Style::Good, "ok") } else { console.paint(Style::Error, "NOT OK") };
+    let files = display::count(report.files as u64, "file");
+    let (shown, size) = (display::line(&backup.to_string_lossy()), display::size(report.size));
+    console.line(&format!("{shown}: {verdict}, {size} in {files}"))?;
+    if report.is_ok() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["WHERE", "WHAT"]);
+    for problem in &report.problems {
+        table.row(Style::Error, [&problem.path, &problem.message]);
+    }
+    console.table(table)?;
+    console.remark("it cannot be restored as it is; use another one: `backups` lists them");
+    Ok(())
+}
+
+/// Returns a backup as it is given to the engine. A name stays a name; a value with a separator is a path from the working
+/// directory.
+fn named(run: &Run, backup: &Path) -> PathBuf {
+    if is_name(backup) { backup.to_path_buf() } else { normal_path(&run.directory.join(backup)) }
 }
 
 fn is_name(backup: &Path) -> bool {

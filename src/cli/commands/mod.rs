@@ -15,7 +15,7 @@ mod status;
 mod stored_path;
 mod walk;
 
-use super::arguments::Command;
+use super::arguments::{Command, VerifyArguments};
 use super::failure::Result;
 use super::{Exit, Outcome, Run, completions};
 
@@ -31,7 +31,8 @@ pub fn run(run: &mut Run, command: Command) -> Result<Outcome> {
         Command::Search(arguments) => done(search::search(run, &arguments)),
         Command::Import(arguments) => import::import(run, &arguments),
         Command::Export(arguments) => export::export(run, &arguments),
-        Command::Verify => care::verify(run),
+        Command::Verify(VerifyArguments { backup: Some(backup) }) => backups::verify(run, &backup),
+        Command::Verify(VerifyArguments { backup: None }) => care::verify(run),
         Command::Repair(confirmed) => care::repair(run, confirmed.yes),
         Command::Checkpoint => done(care::checkpoint(run)),
         Command::Backup(arguments) => backups::backup(run, &arguments),

@@ -9,6 +9,7 @@
 
 mod alone;
 mod back_up;
+mod check;
 mod copy;
 mod held;
 mod hold;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use back_up::{BackedUp, BackupOptions, back_up};
+pub use check::{BackupProblem, BackupReport, verify_backup};
 pub(super) use held::HeldDatabases;
 pub use hold::{Hold, RollbackCopy, SpareCopy};
 pub(super) use inventory::OWN;

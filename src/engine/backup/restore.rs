@@ -6,19 +6,19 @@ use std::slice;
 use std::time::Instant;
 
 use super::alone::{Owned, alone};
-use super::copy::{Content, copy_file, hash_file};
+use super::check::{check_file, read_manifest};
+use super::copy::{Content, copy_file};
 use super::list::stored_at;
 use super::lock::MigrationLock;
-use super::manifest::{Kind, MANIFEST, Manifest};
-use super::places::{Places, Purpose, is_below, names_above};
+use super::manifest::Manifest;
+use super::places::{Places, Purpose, is_below};
 use super::progress::{Meter, Progress};
 use super::replacement::{Replacement, Source, remove_staged};
-use super::sealed::read_sealed;
 use super::{Site, name};
 use crate::engine::cancel;
 use crate::engine::database::collection_file;
 use crate::engine::error::{Error, IoContext, Result};
-use crate::engine::fs::{self, FileKind, Fs, OpenMode, real_path};
+use crate::engine::fs::{self, FileKind, Fs, real_path};
 use crate::engine::journal::RESERVED;
 use crate::engine::lock::Wait;
 use crate::engine::lock_files::LOCK_FILES;
@@ -53,7 +53,7 @@ pub fn restore(site: &Site, backup: &Path, wait: Wait, progress: &mut Progress<'
     site.base.replace_damaged_record(wait)?;
     check_way(site, &manifest)?;
     let mut meter = Meter::new("the restore", 2 * manifest.size(), progress);
-    verify(site, &backup, &manifest, &mut meter)?;
+    manifest.files.iter().try_for_each(|file| check_file(&*fs, &backup, file, &mut meter))?;
     let data = site.base.data();
     fs::create_dirs(&*fs, &data).at("create", &data)?;
     fs::check_space(&*fs, &data, manifest.size(), "restoring").at("write to", &data)?;
@@ -192,62 +192,6 @@ pub(super) fn find(site: &Site, backup: &Path) -> Result<PathBuf> {
     }
 }
 
-/// No sequence number of a database comes near this, and above it there is room for as many batches again.
-const HIGHEST_SEQ: u64 = 1 << 52;
-
-/// # Errors
-/// `CORRUPT_DATA` or `UNSUPPORTED_FORMAT` if the manifest is not good, and those of [`check_manifest`].
-fn read_manifest(site: &Site, backup: &Path) -> Result<Manifest> {
-    let path = backup.join(MANIFEST);
-    let (manifest, _) = read_sealed::<Manifest>(&*site.fs(), &path)?
-        .ok_or_else(|| Error::corrupt(&path, 0, "there is no manifest, so this backup is incomplete"))?;
-    check_manifest(site, &manifest, &path)?;
-    Ok(manifest)
-}
-
-/// Checks that nothing in the manifest leads out of the base path or into what belongs to the engine.
-fn check_manifest(site: &Site, manifest: &Manifest, path: &Path) -> Result<()> {
-    let refuse =
-        |what: &str| Error::corrupt(path, 0, format!("{what:?} is not a path that a backup may restore"));
-    let mut seen = BTreeSet::new();
-    for file in &manifest.files {
-        if !super::is_safe(&file.path)
-            || file.path.eq_ignore_ascii_case("data")
-            || !seen.insert(&file.path)
-            || file.stored.is_some()
-        {
-            return Err(refuse(&file.path));
-        }
-        if let Kind::Collection { database, collection, .. } = &file.kind {
-            let known = manifest.databases.iter().any(|entry| entry.path == *database);
-            let placed = site.base.absolute(database).join(collection);
-            if !known || site.base.relative(&normal_path(&placed)).as_ref() != Some(&file.path) {
-                return Err(refuse(&file.path));
-            }
-        }
-    }
-    for entry in &manifest.databases {
-        if entry.seq > HIGHEST_SEQ {
-            let problem = format!("no batch with the number {} was ever written", entry.seq);
-            return Err(Error::corrupt(path, 0, problem));
-        }
-    }
-    // A database may lie in the base path itself.
-    let databases = manifest.databases.iter().map(|entry| &entry.path).filter(|path| !path.is_empty());
-    for other in databases.chain(&manifest.directories) {
-        if !super::is_safe(other) || seen.contains(other) {
-            return Err(refuse(other));
-        }
-    }
-    // A file in the place of a directory would stop the restore half-way.
-    let all = manifest.paths();
-    let mut above = all.flat_map(names_above);
-    if let Some(file) = above.find(|above| seen.contains(&(*above).to_owned())) {
-        return Err(refuse(file));
-    }
-    Ok(())
-}
-
 /// Checks that everything that is in the way may be removed: that is reported before anything is touched, and looked for again
 /// once nobody else can change it.
 fn check_way(site: &Site, manifest: &Manifest) -> Result<()> {
@@ -260,28 +204,6 @@ fn check_way(site: &Site, manifest: &Manifest) -> Result<()> {
         ))),
         None => Ok(()),
     }
-}
-
-/// Reads every file of the backup and compares it with the manifest.
-fn verify(site: &Site, backup: &Path, manifest: &Manifest, meter: &mut Meter<'_>) -> Result<()> {
-    let fs = site.fs();
-    for file in &manifest.files {
-        let path = stored_at(backup, &file.path);
-        let found = fs.symlink_metadata(&path).at("look up", &path)?;
-        let Some(found) = found.filter(|found| found.kind == FileKind::File) else {
-            return Err(Error::corrupt(&path, 0, "the file is missing from the backup"));
-        };
-        if found.len != file.size {
-            let problem = format!("it has {} bytes instead of {}", found.len, file.size);
-            return Err(Error::corrupt(&path, 0, problem));
-        }
-        let opened = fs.open(&path, OpenMode::Read).at("open", &path)?;
-        let content = hash_file(&*opened, &path, &mut |bytes| meter.add(bytes))?;
-        if content.sha256 != file.sha256 {
-            return Err(Error::corrupt(&path, 0, "its checksum is not that of the manifest"));
-        }
-    }
-    Ok(())
 }
 
 /// Copies every file of the backup beside the data, durably.
