@@ -16,6 +16,8 @@ export declare class NativeBackups {
   backup(ticket: number, name: string | undefined | null, include: Array<string>, lockTimeout: number): void
   /** `backup` is a name or an absolute path. Answers with nothing. Reports progress. */
   restore(ticket: number, backup: string, lockTimeout: number): void
+  /** `backup` is a name or an absolute path. Answers with the report of [`reports::backup_report`]. Reports progress. */
+  verify(ticket: number, backup: string): void
   /**
    * Answers `[{ name, path, created, size, files, complete, problem }]`, the oldest first; `created` is in milliseconds
    * or null, `problem` a sentence or null.

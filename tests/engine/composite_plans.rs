@@ -13,6 +13,8 @@ const PAIR: u16 = 1 << 7;
 const TRIPLE: u16 = 1 << 9;
 /// A hash index on `a`.
 const A: u16 = 1;
+/// Btree indexes on `b` and on `o.x`.
+const B_AND_X: u16 = 1 << 2 | 1 << 3;
 
 /// Documents with four different `a` and as many different `b` as there are documents of one `a`.
 fn filled(fixture: &Fixture, chosen: u16, count: usize) -> (Handle, Arc<CollectionSpec>) {
@@ -157,6 +159,15 @@ fn two_indexes_on_the_same_field_are_not_intersected() {
         plan(&database, &spec, json!({ "where": { "a": 2 } })),
         (json!("keys"), json!("id"), json!(50))
     );
+}
+
+#[test]
+fn keys_of_very_many_documents_are_preferred_to_a_range_of_even_more() {
+    let fixture = Fixture::new();
+    let (database, spec) = filled(&fixture, B_AND_X, 22_000);
+    let plan = explained(&database, &spec, json!({ "where": { "o.x": 1, "b": { "$gte": 0 } } }));
+    assert_eq!((&plan["kind"], &plan["index"]), (&json!("keys"), &json!("nested")));
+    assert_eq!((&plan["estimated"], scanned(&plan)), (&json!(11_000), 11_000));
 }
 
 #[test]

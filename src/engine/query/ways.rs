@@ -11,7 +11,7 @@ use super::value::Value;
 use crate::engine::index::{Extractor, Index, IndexKey, IndexType, Keys, Number};
 use crate::engine::order;
 
-/// Counting the documents in a range stops here: all larger ranges are equally bad.
+/// Counting the documents in a range stops here: all larger ranges are equally bad, unless every other way finds even more.
 const COUNTED: usize = 10_000;
 /// A second way is also used only if the first returns more documents than this …
 const INTERSECT_FROM: usize = 32;
@@ -36,21 +36,16 @@ pub struct Way {
 pub fn ways(condition: &Condition, indexes: &[&Index], ids: &dyn Ids) -> Vec<Way> {
     let required = required(condition);
     let mut ways: Vec<Way> = through_ids(&required, ids).into_iter().collect();
+    let asked = |(at, &index)| Through { at, index, required: &required }.asked(ids.count());
+    let mut asked: Vec<Asked> = indexes.iter().enumerate().filter_map(asked).collect();
     // What is in ranges must be counted, but only as far as it may be fewer than what keys return.
-    for kind in [IndexType::Hash, IndexType::Btree] {
-        let of_kind = |(_, index): &(usize, &&Index)| index.spec().config.kind == kind && index.is_complete();
-        for (at, &index) in indexes.iter().enumerate().filter(of_kind) {
-            let fewest = ways.iter().map(|way| way.estimated).min().unwrap_or(COUNTED);
-            let most = fewest.saturating_mul(INTERSECT_FACTOR).saturating_add(1).min(COUNTED);
-            let through = Through { at, index, required: &required, most };
-            ways.extend(match index.spec().extractor {
-                Extractor::Fields => match &*index.spec().config.fields {
-                    [field] => through.field(field),
-                    fields => through.fields(fields, ids.count()),
-                },
-                Extractor::Computed { .. } => through.rule(),
-            });
-        }
+    order::sort_by(&mut asked, |one, other| one.ranges.is_empty().cmp(&other.ranges.is_empty()).reverse());
+    for one in asked {
+        let most = match ways.iter().map(|way| way.estimated).min() {
+            Some(fewest) => fewest.saturating_mul(INTERSECT_FACTOR).min(COUNTED).max(fewest) + 1,
+            None => COUNTED,
+        };
+        ways.extend(one.way(most));
     }
     for condition in &required {
         if let Condition::Any(any) = condition {
@@ -136,29 +131,52 @@ struct Through<'a> {
     at: usize,
     index: &'a Index,
     required: &'a [&'a Condition],
-    /// How many documents of a range are counted.
-    most: usize,
 }
 
-impl Through<'_> {
-    fn field(&self, field: &str) -> Option<Way> {
+/// What is looked up in an index: keys, and what lies in ranges.
+struct Asked<'a> {
+    /// Its position.
+    at: usize,
+    index: &'a Index,
+    keys: Vec<IndexKey>,
+    ranges: Vec<KeyRange>,
+    fields: Vec<String>,
+}
+
+impl<'a> Through<'a> {
+    fn asked(&self, documents: usize) -> Option<Asked<'a>> {
+        let spec = self.index.spec();
+        if spec.config.kind == IndexType::Inverted || !self.index.is_complete() {
+            return None;
+        }
+        match spec.extractor {
+            Extractor::Fields => match &*spec.config.fields {
+                [field] => self.field(field),
+                fields => self.fields(fields, documents),
+            },
+            Extractor::Computed { .. } => self.rule(),
+        }
+    }
+
+    fn field(&self, field: &str) -> Option<Asked<'a>> {
         let config = &self.index.spec().config;
         let found = |key: &IndexKey| !(config.sparse && *key == IndexKey::Null);
         let choices = tests_on(self.required, field).filter_map(keys_of);
-        let choices = choices.filter(|keys| keys.iter().all(found)).map(|keys| (self.count(&keys), keys));
+        let choices =
+            choices.filter(|keys| keys.iter().all(found)).map(|keys| (count(self.index, &keys), keys));
         if let Some((_, keys)) = choices.min_by_key(|(count, _)| *count) {
-            return self.way(keys, Vec::new(), [field]);
+            return Some(self.ask(keys, Vec::new(), [field]));
         }
         if config.kind != IndexType::Btree {
             return None;
         }
         let range = range_of(tests_on(self.required, field), self.index.has_several_keys())?;
-        self.way(Vec::new(), vec![KeyRange::Of(range)], [field])
+        Some(self.ask(Vec::new(), vec![KeyRange::Of(range)], [field]))
     }
 
     /// Uses an index on several fields if all of them must equal something, or the first ones, or if the next one after these
     /// must lie in a range.
-    fn fields(&self, fields: &[String], documents: usize) -> Option<Way> {
+    fn fields(&self, fields: &[String], documents: usize) -> Option<Asked<'a>> {
         let choices =
             |field: &String| tests_on(self.required, field).filter_map(keys_of).min_by_key(Vec::len);
         let fixed: Vec<Vec<IndexKey>> = fields.iter().map_while(choices).collect();
@@ -170,7 +188,7 @@ impl Through<'_> {
             if config.sparse && !prefixes.iter().all(is_found) {
                 return None;
             }
-            return self.way(prefixes.into_iter().map(IndexKey::tuple).collect(), Vec::new(), tested);
+            return Some(self.ask(prefixes.into_iter().map(IndexKey::tuple).collect(), Vec::new(), tested));
         };
         // A document that has no key because of one of the other fields would be missed.
         if config.kind != IndexType::Btree || !has_one_key_each(self.index, documents) {
@@ -183,11 +201,11 @@ impl Through<'_> {
         let tested = tested.chain(range.as_ref().map(|_| next.as_str()));
         let next = range.unwrap_or((Bound::Unbounded, Bound::Unbounded));
         let ranges = prefixes.into_iter().map(|prefix| KeyRange::Tuples { prefix, next: next.clone() });
-        self.way(Vec::new(), ranges.collect(), tested)
+        Some(self.ask(Vec::new(), ranges.collect(), tested))
     }
 
     /// Uses an index whose keys are computed: its lookup tells where documents with certain values are.
-    fn rule(&self) -> Option<Way> {
+    fn rule(&self) -> Option<Asked<'a>> {
         let Extractor::Computed { of, lookup: Some(lookup), .. } = self.index.spec().extractor else {
             return None;
         };
@@ -212,35 +230,42 @@ impl Through<'_> {
                 }
             }
         }
-        self.way(keys, ranges, tested)
+        Some(self.ask(keys, ranges, tested))
     }
 
-    /// Returns the way to the documents with these keys, or with keys in these ranges.
-    fn way<'f>(
+    fn ask<'f>(
         &self,
         keys: Vec<IndexKey>,
         ranges: Vec<KeyRange>,
         fields: impl IntoIterator<Item = &'f str>,
-    ) -> Option<Way> {
-        let index = self.at;
-        let mut estimated = self.count(&keys);
+    ) -> Asked<'a> {
+        let fields = fields.into_iter().map(str::to_owned).collect();
+        Asked { at: self.at, index: self.index, keys, ranges, fields }
+    }
+}
+
+impl Asked<'_> {
+    /// Returns the way to these documents, of which those in ranges are counted up to `most`.
+    fn way(self, most: usize) -> Option<Way> {
+        let Asked { at, index, keys, ranges, fields } = self;
+        let mut estimated = count(index, &keys);
         let mut of = Vec::new();
         if !keys.is_empty() || ranges.is_empty() {
-            of.push(Access::Keys { index, keys });
+            of.push(Access::Keys { index: at, keys });
         }
         for keys in ranges {
             let (start, end) = keys.bounds();
-            let most = self.most.saturating_sub(estimated);
-            estimated += self.index.count_range(start.as_ref(), end.as_ref(), most).ok()?;
-            of.push(Access::Range { index, keys });
+            estimated +=
+                index.count_range(start.as_ref(), end.as_ref(), most.saturating_sub(estimated)).ok()?;
+            of.push(Access::Range { index: at, keys });
         }
         let access = if of.len() > 1 { Access::Union(of) } else { of.pop()? };
-        Some(Way { access, estimated, fields: fields.into_iter().map(str::to_owned).collect() })
+        Some(Way { access, estimated, fields })
     }
+}
 
-    fn count(&self, keys: &[IndexKey]) -> usize {
-        keys.iter().map(|key| self.index.count(key)).sum()
-    }
+fn count(index: &Index, keys: &[IndexKey]) -> usize {
+    keys.iter().map(|key| index.count(key)).sum()
 }
 
 /// Returns every combination of one choice of each list, unless there are too many.
