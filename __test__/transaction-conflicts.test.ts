@@ -56,6 +56,16 @@ test('a transaction that counts runs again only if the number changes', withThre
   assert.equal(await run(() => things.update(second!.id, { size: 1 })), 2)
 }))
 
+test('transactions that create an entity unless they find it create it once, however many run at once', withThreeThings(async (things) => {
+  const count = () => things.transaction(async (tx) => {
+    const [known] = await tx.query({ where: { name: 'counter' }, limit: 1 })
+    return known ? tx.update(known.id, { size: known.size + 1 }) : tx.create({ name: 'counter', size: 1 })
+  })
+  const sizes = (await Promise.all(Array.from({ length: 20 }, count))).map((counter) => counter!.size)
+  assert.deepEqual(sizes.sort((a, b) => a - b), Array.from({ length: 20 }, (_, at) => at + 1))
+  assert.equal(await things.count({ where: { name: 'counter' } }), 1)
+}))
+
 test('transactions that take from a queue empty it although others keep filling it', withThreeThings(async (things) => {
   await things.deleteAll()
   await things.createMany(Array.from({ length: 60 }, (_, n) => ({ name: 'queued', size: n })))

@@ -145,7 +145,7 @@ export interface Explanation {
   sort: 'index' | 'memory' | 'id'
   /** Paths whose conditions are checked on each entity that is found. */
   residual: string[]
-  /** How many entities were expected to be found, before any was examined. */
+  /** How many entities were expected to be found, before any was examined. Those in a large range are not all counted. */
   estimated: number
   /** How many entities were examined. */
   scanned: number

@@ -57,16 +57,26 @@ impl Plan {
     /// Picks the index that returns the fewest documents, and prefers one with unique keys if two return equally many.
     /// O(indexes × conditions).
     pub fn of(query: &Query, indexes: &[&Index], ids: &dyn Ids) -> Plan {
-        Plan::through(&ways::ways(&query.condition, indexes, ids), ids)
+        Plan::through(&ways::ways(&query.condition, indexes, ids, ways::COUNTED), ids)
     }
 
     /// As [`Plan::of`], but may also pick an index for its order; in a trial, one that is worse if most of its documents do not
     /// meet the condition.
     pub fn in_order(query: &Query, indexes: &[&Index], ids: &dyn Ids, extent: Extent) -> Plan {
-        let ways = ways::ways(&query.condition, indexes, ids);
-        let mut plan = Plan::through(&ways, ids);
-        plan.find_order(query, ways, indexes, ids, extent);
-        plan
+        let counting = |counted| {
+            let ways = ways::ways(&query.condition, indexes, ids, counted);
+            let mut plan = Plan::through(&ways, ids);
+            plan.find_order(query, ways, indexes, ids, extent);
+            plan
+        };
+        // Whether an order is tried depends on no more than this, and counting takes longer than the first candidates.
+        if extent.is_trial && query.has_order() && query.limit.is_some() {
+            let plan = counting(extent.most.saturating_mul(TRY_FACTOR).saturating_add(1));
+            if plan.is_ordered() {
+                return plan;
+            }
+        }
+        counting(ways::COUNTED)
     }
 
     fn through(ways: &[Way], ids: &dyn Ids) -> Plan {

@@ -12,7 +12,7 @@ use crate::engine::index::{Extractor, Index, IndexKey, IndexType, Keys, Number};
 use crate::engine::order;
 
 /// Counting the documents in a range stops here: all larger ranges are equally bad, unless every other way finds even more.
-const COUNTED: usize = 10_000;
+pub const COUNTED: usize = 10_000;
 /// A second way is also used only if the first returns more documents than this …
 const INTERSECT_FROM: usize = 32;
 /// … and the second returns at most this many times as many.
@@ -32,8 +32,8 @@ pub struct Way {
 }
 
 /// Returns the ways, that with the fewest documents first, and of two with equally many that of unique keys. O(indexes ×
-/// conditions).
-pub fn ways(condition: &Condition, indexes: &[&Index], ids: &dyn Ids) -> Vec<Way> {
+/// conditions). Documents in ranges are counted up to `counted`.
+pub fn ways(condition: &Condition, indexes: &[&Index], ids: &dyn Ids, counted: usize) -> Vec<Way> {
     let required = required(condition);
     let mut ways: Vec<Way> = through_ids(&required, ids).into_iter().collect();
     let asked = |(at, &index)| Through { at, index, required: &required }.asked(ids.count());
@@ -42,14 +42,14 @@ pub fn ways(condition: &Condition, indexes: &[&Index], ids: &dyn Ids) -> Vec<Way
     order::sort_by(&mut asked, |one, other| one.ranges.is_empty().cmp(&other.ranges.is_empty()).reverse());
     for one in asked {
         let most = match ways.iter().map(|way| way.estimated).min() {
-            Some(fewest) => fewest.saturating_mul(INTERSECT_FACTOR).min(COUNTED).max(fewest) + 1,
-            None => COUNTED,
+            Some(fewest) => fewest.saturating_mul(INTERSECT_FACTOR).min(counted).max(fewest) + 1,
+            None => counted,
         };
         ways.extend(one.way(most));
     }
     for condition in &required {
         if let Condition::Any(any) = condition {
-            ways.extend(through_branches(any, indexes, ids));
+            ways.extend(through_branches(any, indexes, ids, counted));
         }
     }
     let unique = |access: &Access| match access {
@@ -111,10 +111,10 @@ fn through_ids(required: &[&Condition], of: &dyn Ids) -> Option<Way> {
 }
 
 /// Looks up each branch of an `$or` by itself.
-fn through_branches(any: &[Condition], indexes: &[&Index], ids: &dyn Ids) -> Option<Way> {
+fn through_branches(any: &[Condition], indexes: &[&Index], ids: &dyn Ids, counted: usize) -> Option<Way> {
     let (mut of, mut estimated, mut fields) = (Vec::new(), 0_usize, Vec::new());
     for condition in any {
-        let (access, more) = best(&ways(condition, indexes, ids), ids.count());
+        let (access, more) = best(&ways(condition, indexes, ids, counted), ids.count());
         if matches!(access, Access::Scan) {
             return None;
         }
