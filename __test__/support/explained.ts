@@ -1,10 +1,16 @@
 // Whether answers to calls that overlapped can be explained by some order of the calls, each as if it ran alone.
 import { isDeepStrictEqual } from 'node:util'
-import type { Call, Model } from './model.js'
+import type { Call } from './model.js'
+
+/** Something that answers calls, and can be copied with its state. */
+interface Model<M> {
+  copy(): M
+  answer(call: Call<any>, answer: any): unknown
+}
 
 /** A call that was made, and its answer. */
 export interface Made {
-  call: Call
+  call: Call<unknown>
   answer: any
   /** Numbers that order the moments of all calls and answers. */
   began: number
@@ -13,12 +19,12 @@ export interface Made {
   order?: string | undefined
 }
 
-const READS = new Set(['getById', 'list', 'readAll', 'query', 'count', 'iterate', 'content', 'findByName', 'findBy', 'findRange', 'getByPath', 'getByExtension', 'search', 'getVersions'])
+const READS = new Set(['getById', 'list', 'readAll', 'query', 'count', 'iterate', 'content', 'findByName', 'findBy', 'findRange', 'getByPath', 'getByExtension', 'search', 'getVersions', 'listIndexes', 'queryRange', 'getIndexStats'])
 
-export const isRead = ({ method }: Call) => READS.has(method)
+export const isRead = ({ method }: Call<unknown>) => READS.has(method)
 
 /** Returns a model of the state that the calls leave, in an order that explains all answers; undefined if there is none. */
-export function explained(model: Model, made: Made[]): Model | undefined {
+export function explained<M extends Model<M>>(model: M, made: Made[]): M | undefined {
   const left = [...made]
   // What changes nothing may come as soon as it fits.
   for (let at = 0; at < left.length; at += 1) {
@@ -47,7 +53,7 @@ function mayBeNext(one: Made, left: Made[]) {
 }
 
 /** Returns the model after a call; undefined if the answer is another than that of the model. */
-function after(model: Model, { call, answer }: Made): Model | undefined {
+function after<M extends Model<M>>(model: M, { call, answer }: Made): M | undefined {
   if (call.aborted !== undefined && answer?.refused === 'ABORTED') return model
   const next = model.copy()
   try {

@@ -5,9 +5,9 @@ import { sha256 } from './index.js'
 export type Doc = Record<string, any>
 export type Target = 'projects' | 'notes' | number
 
-/** A call on the projects, the notes, or the files of the project with this id. */
-export interface Call {
-  target: Target
+/** A call on the projects, the notes, the files of the project with this id, or something else. */
+export interface Call<T = Target> {
+  target: T
   method: string
   args: any[]
   times?: number

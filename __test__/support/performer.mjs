@@ -1,6 +1,6 @@
 // Performs the calls that its parent sends, on instances with the given options of the storages of one directory.
 import { z } from 'zod'
-import { BaseStorage, ProjectStorageV2 } from '../../index.mjs'
+import { BaseStorage, IndexManager, ProjectStorageV2 } from '../../index.mjs'
 
 const noteSchema = z.object({
   id: z.number(), title: z.string().trim().min(1), size: z.number().default(1), tags: z.array(z.string()).default([]),
@@ -56,7 +56,8 @@ class Performer {
 
   #open() {
     const projects = new ProjectStorageV2(this.#options)
-    this.#storages = { projects, notes: new Notes(this.#options) }
+    const { basePath, durability } = this.#options
+    this.#storages = { projects, notes: new Notes(this.#options), indexes: new IndexManager(basePath, 'data/indexed', { durability }) }
   }
 
   #storage(target) {
@@ -136,7 +137,8 @@ class Performer {
   }
 
   async close() {
-    await Promise.all([this.#storages.notes.close(), this.#storages.projects.close()])
+    const { projects, notes, indexes } = this.#storages
+    await Promise.all([projects, notes, indexes].map((storage) => storage.close()))
   }
 }
 

@@ -10,7 +10,7 @@ import type { Call, Doc } from './model.js'
 /** A call on the instance `at` of a process. */
 export interface Order {
   at: number
-  call: Call
+  call: Call<unknown>
 }
 
 /** Starts a process that performs calls on a directory, by instances with these options. */
@@ -32,7 +32,7 @@ export function performersIn(base: string, options: StorageOptions[]) {
   }
   return {
     together,
-    perform: async (at: number, call: Call) => await together([{ at, call }])[0],
+    perform: async (at: number, call: Call<unknown>) => await together([{ at, call }])[0],
     close: async () => {
       const exit = once(child, 'exit')
       child.send('close')
