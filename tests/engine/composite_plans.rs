@@ -236,11 +236,14 @@ fn all_documents_are_scanned_if_too_few_of_the_first_in_order_meet_the_condition
 }
 
 #[test]
-fn an_order_without_a_limit_does_not_make_an_index_return_all_documents() {
+fn without_a_limit_what_is_found_is_ordered_in_memory() {
     let fixture = Fixture::new();
     let (database, spec) = filled(&fixture, PAIR, 200);
-    let query = json!({ "orderBy": [["a", "asc"], ["b", "asc"]] });
-    assert_eq!(plan(&database, &spec, query), (json!("scan"), json!("memory"), json!(200)));
+    let all = json!({ "orderBy": [["a", "asc"], ["b", "asc"]] });
+    assert_eq!(plan(&database, &spec, all), (json!("scan"), json!("memory"), json!(200)));
+    let some = json!({ "where": { "a": 2 }, "orderBy": [["b", "desc"]] });
+    assert_eq!(ids(&answer(&database, &spec, &some))[..3], [198, 194, 190]);
+    assert_eq!(plan(&database, &spec, some), (json!("range"), json!("memory"), json!(50)));
 }
 
 #[test]

@@ -98,12 +98,16 @@ impl Plan {
             self.order = Some(OrderedBy::Id(first.direction));
             return;
         }
+        // All that is found must be read, which takes longer in the order of an index than sorting it.
+        if query.limit.is_none() {
+            return;
+        }
         let order = |access: &Access| match access {
             Access::Range { index, keys } => order_within(indexes[*index], keys, query, ids),
             _ => None,
         };
         self.order = order(&self.access);
-        if self.order.is_some() || query.limit.is_none() {
+        if self.order.is_some() {
             return;
         }
         let is_tried = match self.access {
