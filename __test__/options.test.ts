@@ -163,6 +163,8 @@ describe('a misspelt option', () => {
     [{ lockTimeoutMs: 1 }, 'lockTimeout', (options, base) => new IndexManager(base, 'data', options)],
     [{ incldue: [] }, 'include', (options, base) => new MigrationManager(base, options)],
     [{ includeContnet: false }, 'includeContent', (options, base) => new ProjectStorageV2({ basePath: base }).getProjectFiles(1, options)],
+    [{ uniqe: true }, 'unique', (index, base) => new Things({ basePath: base, indexes: [{ name: 'a', type: 'hash', fields: ['a'], ...index }] })],
+    [{ spares: true }, 'sparse', (index, base) => new IndexManager(base, 'data').createIndex({ name: 'a', type: 'hash', fields: ['a'], ...index })],
     [{ signl: undefined }, 'signal', (options, base) => new ProjectStorageV2({ basePath: base }).getById(1, options)],
   ]
   for (const [given, meant, use] of misspelt) {

@@ -5,6 +5,7 @@
 const { isDate } = require('node:util/types')
 const { describe } = require('./arguments.js')
 const { invalid } = require('./errors.js')
+const { INDEX, warnOfMisspelt } = require('./option-names.js')
 
 /** The kinds of queries, numbered as in native code. */
 const BY_KEY = 0
@@ -34,6 +35,7 @@ function indexConfigs(given) {
 /** Checks the declaration of an index and copies it, each property read once. */
 function indexConfig(given) {
   if (given === null || typeof given !== 'object') throw invalid(`an index is an object { name, type, fields }, got ${describe(given)}`)
+  warnOfMisspelt(given, INDEX)
   const { name, type, fields, unique = false, sparse = false } = given
   if (!isText(name)) throw invalid(`the name of an index must be a string of valid Unicode that is not empty, got ${describe(name)}`)
   if (!TYPES.includes(type)) throw invalid(`index ${name}: type must be 'hash', 'btree' or 'inverted', got ${describe(type)}`)

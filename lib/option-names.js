@@ -1,28 +1,30 @@
 'use strict'
 
-// Options that were probably misspelt. Callers may pass more properties than this package knows, so an unknown name is no
-// error, and none that resembles no option is worth a warning.
+// Options that were probably misspelt, and parts of index declarations. Callers may pass more properties than this package
+// knows, so an unknown name is no error, and none that resembles no option is worth a warning.
 
 const { warn } = require('./diagnostics.js')
 
-const NAMES = [
+/** There is a limit to how many names a program can misspell. */
+const MOST_JUDGED = 1000
+
+/** Names that may occur together, and all names that need not be looked at again. */
+const vocabulary = (names) => ({ names, judged: new Set(names) })
+
+const OPTIONS = vocabulary([
   // Of constructors.
   ...['basePath', 'cacheEnabled', 'cacheTTL', 'maxCacheSize', 'lockTimeout', 'durability', 'indexes', 'logger', 'include', 'keep'],
   // Of calls.
   ...['signal', 'includeContent', 'includeAllVersions', 'onProgress', 'batchSize', 'after', 'where', 'from', 'scope'],
-]
-const KNOWN = new Set(NAMES)
+])
+const INDEX = vocabulary(['name', 'type', 'fields', 'unique', 'sparse', 'collection'])
 
-/** The unknown names that were looked at. There is a limit to how many a program can misspell. */
-const judged = new Set()
-const MOST_JUDGED = 1000
-
-/** Issues a warning for each property whose name is almost that of an option, once for each name. */
-function warnOfMisspelt(options) {
-  for (const name of Object.keys(options)) {
-    if (KNOWN.has(name) || judged.has(name) || judged.size === MOST_JUDGED) continue
+/** Issues a warning for each property whose name is almost one of the names, once for each. */
+function warnOfMisspelt(given, { names, judged } = OPTIONS) {
+  for (const name of Object.keys(given)) {
+    if (judged.has(name) || judged.size >= MOST_JUDGED) continue
     judged.add(name)
-    const meant = NAMES.find((known) => resembles(name, known))
+    const meant = names.find((known) => resembles(name, known))
     if (meant !== undefined) warn('UNKNOWN_OPTION', `there is no option ${name}, so it is ignored: ${meant} was probably meant`)
   }
 }
@@ -47,4 +49,4 @@ function distance(one, other) {
   return above[other.length]
 }
 
-module.exports = { warnOfMisspelt }
+module.exports = { INDEX, warnOfMisspelt }
