@@ -13,6 +13,8 @@ const PAIR: u16 = 1 << 7;
 const TRIPLE: u16 = 1 << 9;
 /// A hash index on `a`.
 const A: u16 = 1;
+/// Btree indexes on `a` and on `b`.
+const A_AND_B: u16 = 1 << 1 | 1 << 2;
 /// Btree indexes on `b` and on `o.x`.
 const B_AND_X: u16 = 1 << 2 | 1 << 3;
 
@@ -159,6 +161,18 @@ fn two_indexes_on_the_same_field_are_not_intersected() {
         plan(&database, &spec, json!({ "where": { "a": 2 } })),
         (json!("keys"), json!("id"), json!(50))
     );
+}
+
+#[test]
+fn the_smaller_of_two_large_ranges_is_used_if_ids_are_the_order() {
+    let fixture = Fixture::new();
+    let (database, spec) = (fixture.open(), spec(A_AND_B));
+    let documents: Vec<Value> = (0..8000).map(|at| json!({ "a": at, "b": at })).collect();
+    fill(&database, &spec, &documents, Ids::Numbers);
+    let condition = json!({ "a": { "$gte": 1000 }, "b": { "$lt": 2000 } });
+    let query = json!({ "where": condition, "orderBy": [["id", "desc"]], "limit": 5 });
+    let plan = explained(&database, &spec, query);
+    assert_eq!((&plan["sort"], &plan["estimated"]), (&json!("id"), &json!(2000)));
 }
 
 #[test]

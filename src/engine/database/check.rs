@@ -88,8 +88,7 @@ impl Database {
     /// Takes the collections that this process has used into memory again, so that their indexes can be judged. A
     /// collection that cannot be loaded, or whose file must be adopted first, stays out: that is found in the files.
     fn load_used(&self) {
-        let mut writer = self.writer.lock();
-        if self.catch_up(&mut writer).is_err() {
+        if self.catch_up(&mut self.writer.lock()).is_err() {
             return;
         }
         let used: Vec<Arc<CollectionSpec>> = {
@@ -97,7 +96,7 @@ impl Database {
             state.collections.values().filter_map(|collection| collection.spec.clone()).collect()
         };
         for spec in used {
-            let _ = self.try_load(&mut writer, &spec);
+            let _ = self.try_load(&mut self.writer.lock(), &spec);
         }
     }
 

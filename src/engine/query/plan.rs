@@ -69,10 +69,11 @@ impl Plan {
             plan.find_order(query, ways, indexes, ids, extent);
             plan
         };
-        // Whether an order is tried depends on no more than this, and counting takes longer than the first candidates.
+        // Whether an index is tried for its order depends on no more than this, and counting takes longer than its first
+        // candidates.
         if extent.is_trial && query.has_order() && query.limit.is_some() {
             let plan = counting(extent.most.saturating_mul(TRY_FACTOR).saturating_add(1));
-            if plan.is_ordered() {
+            if matches!(plan.order, Some(OrderedBy::Index { .. })) {
                 return plan;
             }
         }

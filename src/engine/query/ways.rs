@@ -39,7 +39,8 @@ pub fn ways(condition: &Condition, indexes: &[&Index], ids: &dyn Ids, counted: u
     let asked = |(at, &index)| Through { at, index, required: &required }.asked(ids.count());
     let mut asked: Vec<Asked> = indexes.iter().enumerate().filter_map(asked).collect();
     // What is in ranges must be counted, but only as far as it may be fewer than what keys return.
-    order::sort_by(&mut asked, |one, other| one.ranges.is_empty().cmp(&other.ranges.is_empty()).reverse());
+    let has_ranges = |asked: &Asked| !asked.ranges.is_empty();
+    order::sort_by(&mut asked, |one, other| has_ranges(one).cmp(&has_ranges(other)));
     for one in asked {
         let most = match ways.iter().map(|way| way.estimated).min() {
             Some(fewest) => fewest.saturating_mul(INTERSECT_FACTOR).min(counted).max(fewest) + 1,
