@@ -9,8 +9,8 @@ interface Model<M> {
 }
 
 /** A call that was made, and its answer. */
-export interface Made {
-  call: Call<unknown>
+export interface Made<C extends Call<unknown> = Call<unknown>> {
+  call: C
   answer: any
   /** Numbers that order the moments of all calls and answers. */
   began: number

@@ -4,7 +4,9 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import type { StorageOptions } from '../../index.js'
+import type { Made } from './explained.js'
 import type { Call, Doc } from './model.js'
 
 /** A call on the instance `at` of a process. */
@@ -12,6 +14,8 @@ export interface Order {
   at: number
   call: Call<unknown>
 }
+
+export type Performers = ReturnType<typeof performersIn>
 
 /** Starts a process that performs calls on a directory, by instances with these options. */
 export function performersIn(base: string, options: StorageOptions[]) {
@@ -39,6 +43,32 @@ export function performersIn(base: string, options: StorageOptions[]) {
       assert.deepEqual(await exit, [0, null])
     },
   }
+}
+
+/** An instance: the position of its process, and its own there. */
+export type Place = readonly [process: number, at: number]
+
+/** Begins calls together. Returns them in the order in which they began, with their answers. */
+export async function madeTogether<C extends Call<unknown>>(processes: readonly Performers[], placed: readonly { call: C; place: Place }[]) {
+  let moment = 0
+  const made: (Made<C> & { place: Place })[] = []
+  await Promise.all(processes.flatMap((process, number) => {
+    const own = placed.filter(({ place }) => place[0] === number)
+    return process.together(own.map(({ call, place }) => ({ at: place[1], call }))).map(async (promise, n) => {
+      const one: Made<C> & { place: Place } = { ...own[n]!, answer: undefined, began: (moment += 1), ended: Infinity }
+      made.push(one)
+      one.answer = await promise
+      one.ended = moment += 1
+    })
+  }))
+  return made
+}
+
+/** Performs reads on every instance, which must answer the same. Returns them with their answers, as made after all others. */
+export async function seenEverywhere<C extends Call<unknown>>(processes: readonly Performers[], places: readonly Place[], reads: readonly C[], message: string): Promise<Made<C>[]> {
+  const [first, ...others] = await Promise.all(places.map(([process, at]) => Promise.all(processes[process]!.together(reads.map((call) => ({ at, call }))))))
+  for (const other of others) if (!isDeepStrictEqual(other, first)) assert.deepEqual(other, first, message)
+  return reads.map((call, at) => ({ call, answer: first![at], began: Infinity, ended: Infinity }))
 }
 
 /** The documents of a JSON file, ids ascending. */
