@@ -189,8 +189,8 @@ export abstract class BaseStorage<
   query<const P extends FieldPath<TEntity>>(query: SelectQuery<TEntity, P>): Promise<Selected<TEntity, P | 'id'>[]>
   query(query?: Query<TEntity>): Promise<TEntity[]>
   /**
-   * Returns how many entities there are or, with a condition, how many meet it. O(1) without a condition, else as
-   * {@link query}, but nothing is returned or kept in memory.
+   * Returns how many entities there are or, with a condition, how many meet it. O(1) without a condition. If one index answers
+   * the whole condition, no entity is read. Else as {@link query}, but nothing is returned or kept in memory.
    * @throws `INVALID_ARGUMENT`; the message names the wrong operator or operand.
    */
   count(query?: CountQuery<TEntity>): Promise<number>

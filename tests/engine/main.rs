@@ -11,6 +11,7 @@ mod checkpoints;
 mod closed_files;
 mod composite_plans;
 mod conflicts;
+mod counts;
 mod database;
 mod equal_hashes;
 mod failed_writes;

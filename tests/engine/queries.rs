@@ -94,6 +94,11 @@ pub fn answer(database: &Handle, spec: &Arc<CollectionSpec>, query: &Value) -> V
     texts.iter().map(|text| serde_json::from_slice(text).expect("an object")).collect()
 }
 
+pub fn count(database: &Handle, spec: &Arc<CollectionSpec>, query: &Value) -> usize {
+    let query = Query::from_json(query.to_string().as_bytes()).expect("a query");
+    database.count(spec, &query, READ).expect("counted")
+}
+
 pub fn explained(database: &Handle, spec: &Arc<CollectionSpec>, query: Value) -> Value {
     let query = Query::from_json(query.to_string().as_bytes()).expect("a query");
     let text = database.explain(spec, &query, READ).expect("explained");

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::queries::{Ids, all, answer, fill, spec};
+use crate::queries::{Ids, all, answer, count, fill, spec};
 use crate::support::Fixture;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -354,6 +354,8 @@ proptest! {
         let documents = all(&database, &spec);
         for query in &queries {
             prop_assert_eq!(answer(&database, &spec, query), naive::answer(&documents, query), "{}", query);
+            let all_of_it = json!({ "where": query.get("where").unwrap_or(&json!({})) });
+            prop_assert_eq!(count(&database, &spec, query), naive::answer(&documents, &all_of_it).len(), "{}", query);
         }
     }
 }

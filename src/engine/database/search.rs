@@ -170,7 +170,7 @@ impl Database {
     }
 
     /// Returns how many documents satisfy the condition of a query. Its limit and offset do not count. O(1) without a
-    /// condition, else as [`Database::documents`], in constant memory.
+    /// condition; O(number of keys) if an index knows it; else as [`Database::documents`], in constant memory.
     ///
     /// # Errors
     /// As [`Database::documents`].
@@ -178,7 +178,14 @@ impl Database {
         if query.condition().is_empty() {
             return self.query(spec, options, |collection| collection.documents().len());
         }
-        let (count, _) = self.run_query(spec, query, options, Extent::ALL, |search| search.count())?;
+        let known = self.with_loaded(spec, options, |_, loaded| {
+            let indexes: Vec<&Index> = loaded.indexes.iter().collect();
+            Plan::count(query, &indexes, &loaded.documents)
+        })?;
+        let count = match known {
+            Some(count) => count,
+            None => self.run_query(spec, query, options, Extent::ALL, |search| search.count())?.0,
+        };
         self.cache.count(false);
         Ok(count)
     }

@@ -80,6 +80,12 @@ impl Plan {
         counting(ways::COUNTED)
     }
 
+    /// Returns how many documents meet the condition of a query if an index knows that without looking at them.
+    /// O(indexes × conditions), and the number of keys in a range.
+    pub fn count(query: &Query, indexes: &[&Index], ids: &dyn Ids) -> Option<usize> {
+        ways::count(&query.condition, indexes, ids)
+    }
+
     fn through(ways: &[Way], ids: &dyn Ids) -> Plan {
         let (access, estimated) = best(ways, ids.count());
         Plan { access, estimated, order: None }

@@ -25,8 +25,10 @@ const COMBINATIONS: usize = 1000;
 #[derive(Debug, Clone)]
 pub struct Way {
     pub access: Access,
-    /// About how many documents it returns.
+    /// About how many documents it returns; if it is exact, how many meet the condition.
     pub estimated: usize,
+    /// Whether it returns no other documents than those that meet the condition, and all of them were counted.
+    is_exact: bool,
     /// The fields whose conditions it takes into account.
     fields: Vec<String>,
 }
@@ -63,10 +65,17 @@ pub fn ways(condition: &Condition, indexes: &[&Index], ids: &dyn Ids, counted: u
     ways
 }
 
+/// Returns how many documents meet the condition if an index knows that without looking at them. O(indexes × conditions), and
+/// the number of keys in a range.
+pub fn count(condition: &Condition, indexes: &[&Index], ids: &dyn Ids) -> Option<usize> {
+    let ways = ways(condition, indexes, ids, usize::MAX);
+    ways.iter().find(|way| way.is_exact).map(|way| way.estimated)
+}
+
 /// Returns the best access that consists of these ways, and the number of documents it returns.
 pub fn best(ways: &[Way], documents: usize) -> (Access, usize) {
     let Some((first, others)) = ways.split_first() else { return (Access::Scan, documents) };
-    let Way { access, estimated, fields } = first;
+    let Way { access, estimated, fields, .. } = first;
     if *estimated > documents && !matches!(access, Access::Range { .. } | Access::Ids(_)) {
         return (Access::Scan, documents);
     }
@@ -105,10 +114,10 @@ fn through_ids(required: &[&Condition], of: &dyn Ids) -> Option<Way> {
     let tests = || tests_on(required, ids::NAME);
     let fields = vec![ids::NAME.to_owned()];
     if let Some(found) = tests().find_map(ids::of_test) {
-        return Some(Way { estimated: found.len(), access: Access::Ids(found), fields });
+        return Some(Way { estimated: found.len(), is_exact: false, access: Access::Ids(found), fields });
     }
     let range = ids::range(of, tests())?;
-    Some(Way { estimated: of.estimate(&range), access: Access::IdRange(range), fields })
+    Some(Way { estimated: of.estimate(&range), is_exact: false, access: Access::IdRange(range), fields })
 }
 
 /// Looks up each branch of an `$or` by itself.
@@ -123,7 +132,7 @@ fn through_branches(any: &[Condition], indexes: &[&Index], ids: &dyn Ids, counte
         estimated = estimated.saturating_add(more);
         condition.each_path(&mut |path| fields.push(path.text.clone()));
     }
-    Some(Way { access: Access::Union(of), estimated, fields })
+    Some(Way { access: Access::Union(of), estimated, is_exact: false, fields })
 }
 
 /// One index and what is asked of it.
@@ -142,6 +151,8 @@ struct Asked<'a> {
     keys: Vec<IndexKey>,
     ranges: Vec<KeyRange>,
     fields: Vec<String>,
+    /// Whether each pair of such a key and a document is a document that meets the condition.
+    is_exact: bool,
 }
 
 impl<'a> Through<'a> {
@@ -164,15 +175,17 @@ impl<'a> Through<'a> {
         let found = |key: &IndexKey| !(config.sparse && *key == IndexKey::Null);
         let choices = tests_on(self.required, field).filter_map(keys_of);
         let choices =
-            choices.filter(|keys| keys.iter().all(found)).map(|keys| (count(self.index, &keys), keys));
+            choices.filter(|keys| keys.iter().all(found)).map(|keys| (count_keys(self.index, &keys), keys));
         if let Some((_, keys)) = choices.min_by_key(|(count, _)| *count) {
-            return Some(self.ask(keys, Vec::new(), [field]));
+            let is_exact = self.required.len() == 1 && self.is_exact_for(&keys);
+            return Some(self.ask(keys, Vec::new(), [field], is_exact));
         }
         if config.kind != IndexType::Btree {
             return None;
         }
         let range = range_of(tests_on(self.required, field), self.index.has_several_keys())?;
-        Some(self.ask(Vec::new(), vec![KeyRange::Of(range)], [field]))
+        let is_exact = self.required.len() == self.bounds_of(field) && !self.index.has_several_keys();
+        Some(self.ask(Vec::new(), vec![KeyRange::Of(range)], [field], is_exact))
     }
 
     /// Uses an index on several fields if all of them must equal something, or the first ones, or if the next one after these
@@ -189,7 +202,11 @@ impl<'a> Through<'a> {
             if config.sparse && !prefixes.iter().all(is_found) {
                 return None;
             }
-            return Some(self.ask(prefixes.into_iter().map(IndexKey::tuple).collect(), Vec::new(), tested));
+            let keys: Vec<IndexKey> = prefixes.into_iter().map(IndexKey::tuple).collect();
+            let is_exact = self.required.len() == fields.len()
+                && self.are_tested_once(fields)
+                && self.is_exact_for(&keys);
+            return Some(self.ask(keys, Vec::new(), tested, is_exact));
         };
         // A document that has no key because of one of the other fields would be missed.
         if config.kind != IndexType::Btree || !has_one_key_each(self.index, documents) {
@@ -199,10 +216,30 @@ impl<'a> Through<'a> {
         if fixed.is_empty() && range.is_none() {
             return None;
         }
+        let fixed = &fields[..fixed.len()];
+        let is_exact = self.required.len() == fixed.len() + self.bounds_of(next)
+            && self.are_tested_once(fixed)
+            && !prefixes.iter().flatten().any(|part| *part == IndexKey::Null);
         let tested = tested.chain(range.as_ref().map(|_| next.as_str()));
         let next = range.unwrap_or((Bound::Unbounded, Bound::Unbounded));
         let ranges = prefixes.into_iter().map(|prefix| KeyRange::Tuples { prefix, next: next.clone() });
-        Some(self.ask(Vec::new(), ranges.collect(), tested))
+        Some(self.ask(Vec::new(), ranges.collect(), tested, is_exact))
+    }
+
+    /// Returns how many tests of a field bound a range of keys.
+    fn bounds_of(&self, field: &str) -> usize {
+        tests_on(self.required, field).filter(|test| bound_by(test).is_some()).count()
+    }
+
+    fn are_tested_once(&self, fields: &[String]) -> bool {
+        fields.iter().all(|field| tests_on(self.required, field).count() == 1)
+    }
+
+    /// Whether the pairs of one of these keys and a document are as many as the documents that have one of these values. Null
+    /// is more than a value.
+    fn is_exact_for(&self, keys: &[IndexKey]) -> bool {
+        let counts_once = keys.len() == 1 || !self.index.has_several_keys();
+        counts_once && !keys.iter().any(IndexKey::has_null)
     }
 
     /// Uses an index whose keys are computed: its lookup tells where documents with certain values are.
@@ -231,7 +268,7 @@ impl<'a> Through<'a> {
                 }
             }
         }
-        Some(self.ask(keys, ranges, tested))
+        Some(self.ask(keys, ranges, tested, false))
     }
 
     fn ask<'f>(
@@ -239,17 +276,18 @@ impl<'a> Through<'a> {
         keys: Vec<IndexKey>,
         ranges: Vec<KeyRange>,
         fields: impl IntoIterator<Item = &'f str>,
+        is_exact: bool,
     ) -> Asked<'a> {
         let fields = fields.into_iter().map(str::to_owned).collect();
-        Asked { at: self.at, index: self.index, keys, ranges, fields }
+        Asked { at: self.at, index: self.index, keys, ranges, fields, is_exact }
     }
 }
 
 impl Asked<'_> {
     /// Returns the way to these documents, of which those in ranges are counted up to `most`.
     fn way(self, most: usize) -> Option<Way> {
-        let Asked { at, index, keys, ranges, fields } = self;
-        let mut estimated = count(index, &keys);
+        let Asked { at, index, keys, ranges, fields, is_exact } = self;
+        let mut estimated = count_keys(index, &keys);
         let mut of = Vec::new();
         if !keys.is_empty() || ranges.is_empty() {
             of.push(Access::Keys { index: at, keys });
@@ -260,12 +298,13 @@ impl Asked<'_> {
                 index.count_range(start.as_ref(), end.as_ref(), most.saturating_sub(estimated)).ok()?;
             of.push(Access::Range { index: at, keys });
         }
+        let is_exact = is_exact && estimated < most;
         let access = if of.len() > 1 { Access::Union(of) } else { of.pop()? };
-        Some(Way { access, estimated, fields })
+        Some(Way { access, estimated, is_exact, fields })
     }
 }
 
-fn count(index: &Index, keys: &[IndexKey]) -> usize {
+fn count_keys(index: &Index, keys: &[IndexKey]) -> usize {
     keys.iter().map(|key| index.count(key)).sum()
 }
 
@@ -294,12 +333,16 @@ fn keys_of(test: &Test) -> Option<Vec<IndexKey>> {
 
 /// Returns the range of keys that pass these tests. `None` if no test bounds it.
 fn range_of<'t>(tests: impl Iterator<Item = &'t Test>, several_keys: bool) -> Option<Range<IndexKey>> {
-    let ranges = tests.filter_map(|test| match test {
-        Test::Compare(comparison, operand) => range_beside(*comparison, operand),
-        _ => None,
-    });
+    let ranges = tests.filter_map(bound_by);
     // An array may meet two bounds with two different elements, so only one bound may narrow the search.
     ranges.reduce(|one, other| if several_keys { one } else { narrower(one, other) })
+}
+
+fn bound_by(test: &Test) -> Option<Range<IndexKey>> {
+    match test {
+        Test::Compare(comparison, operand) => range_beside(*comparison, operand),
+        _ => None,
+    }
 }
 
 /// Returns the range of keys that meet a comparison: those of the operand's type on one side of it.
