@@ -25,10 +25,8 @@ const COMBINATIONS: usize = 1000;
 #[derive(Debug, Clone)]
 pub struct Way {
     pub access: Access,
-    /// About how many documents it returns; if it is exact, how many meet the condition.
+    /// About how many documents it returns.
     pub estimated: usize,
-    /// Whether it returns no other documents than those that meet the condition, and all of them were counted.
-    is_exact: bool,
     /// The fields whose conditions it takes into account.
     fields: Vec<String>,
 }
@@ -38,8 +36,7 @@ pub struct Way {
 pub fn ways(condition: &Condition, indexes: &[&Index], ids: &dyn Ids, counted: usize) -> Vec<Way> {
     let required = required(condition);
     let mut ways: Vec<Way> = through_ids(&required, ids).into_iter().collect();
-    let asked = |(at, &index)| Through { at, index, required: &required }.asked(ids.count());
-    let mut asked: Vec<Asked> = indexes.iter().enumerate().filter_map(asked).collect();
+    let mut asked: Vec<Asked> = asked(&required, indexes, ids.count()).collect();
     // What is in ranges must be counted, but only as far as it may be fewer than what keys return.
     let has_ranges = |asked: &Asked| !asked.ranges.is_empty();
     order::sort_by(&mut asked, |one, other| has_ranges(one).cmp(&has_ranges(other)));
@@ -68,14 +65,15 @@ pub fn ways(condition: &Condition, indexes: &[&Index], ids: &dyn Ids, counted: u
 /// Returns how many documents meet the condition if an index knows that without looking at them. O(indexes × conditions), and
 /// the number of keys in a range.
 pub fn count(condition: &Condition, indexes: &[&Index], ids: &dyn Ids) -> Option<usize> {
-    let ways = ways(condition, indexes, ids, usize::MAX);
-    ways.iter().find(|way| way.is_exact).map(|way| way.estimated)
+    let required = required(condition);
+    let exact = asked(&required, indexes, ids.count()).find(|asked| asked.is_exact)?;
+    exact.way(usize::MAX).map(|way| way.estimated)
 }
 
 /// Returns the best access that consists of these ways, and the number of documents it returns.
 pub fn best(ways: &[Way], documents: usize) -> (Access, usize) {
     let Some((first, others)) = ways.split_first() else { return (Access::Scan, documents) };
-    let Way { access, estimated, fields, .. } = first;
+    let Way { access, estimated, fields } = first;
     if *estimated > documents && !matches!(access, Access::Range { .. } | Access::Ids(_)) {
         return (Access::Scan, documents);
     }
@@ -110,14 +108,24 @@ pub fn has_one_key_each(index: &Index, documents: usize) -> bool {
     !index.has_several_keys() && index.total_entries() == documents
 }
 
+/// Returns what each index that helps is asked.
+fn asked<'a>(
+    required: &'a [&'a Condition],
+    indexes: &'a [&'a Index],
+    documents: usize,
+) -> impl Iterator<Item = Asked<'a>> {
+    let through = move |(at, &index)| Through { at, index, required }.asked(documents);
+    indexes.iter().enumerate().filter_map(through)
+}
+
 fn through_ids(required: &[&Condition], of: &dyn Ids) -> Option<Way> {
     let tests = || tests_on(required, ids::NAME);
     let fields = vec![ids::NAME.to_owned()];
     if let Some(found) = tests().find_map(ids::of_test) {
-        return Some(Way { estimated: found.len(), is_exact: false, access: Access::Ids(found), fields });
+        return Some(Way { estimated: found.len(), access: Access::Ids(found), fields });
     }
     let range = ids::range(of, tests())?;
-    Some(Way { estimated: of.estimate(&range), is_exact: false, access: Access::IdRange(range), fields })
+    Some(Way { estimated: of.estimate(&range), access: Access::IdRange(range), fields })
 }
 
 /// Looks up each branch of an `$or` by itself.
@@ -132,7 +140,7 @@ fn through_branches(any: &[Condition], indexes: &[&Index], ids: &dyn Ids, counte
         estimated = estimated.saturating_add(more);
         condition.each_path(&mut |path| fields.push(path.text.clone()));
     }
-    Some(Way { access: Access::Union(of), estimated, is_exact: false, fields })
+    Some(Way { access: Access::Union(of), estimated, fields })
 }
 
 /// One index and what is asked of it.
@@ -286,7 +294,7 @@ impl<'a> Through<'a> {
 impl Asked<'_> {
     /// Returns the way to these documents, of which those in ranges are counted up to `most`.
     fn way(self, most: usize) -> Option<Way> {
-        let Asked { at, index, keys, ranges, fields, is_exact } = self;
+        let Asked { at, index, keys, ranges, fields, .. } = self;
         let mut estimated = count_keys(index, &keys);
         let mut of = Vec::new();
         if !keys.is_empty() || ranges.is_empty() {
@@ -298,9 +306,8 @@ impl Asked<'_> {
                 index.count_range(start.as_ref(), end.as_ref(), most.saturating_sub(estimated)).ok()?;
             of.push(Access::Range { index: at, keys });
         }
-        let is_exact = is_exact && estimated < most;
         let access = if of.len() > 1 { Access::Union(of) } else { of.pop()? };
-        Some(Way { access, estimated, is_exact, fields })
+        Some(Way { access, estimated, fields })
     }
 }
 
