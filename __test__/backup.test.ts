@@ -228,23 +228,6 @@ describe('a backup', () => {
     const restored = await open().getProjectFiles(project.id)
     assert.equal(restored.length % 5, 0)
   }))
-})
-
-describe('the list of backups', () => {
-  test('is sorted oldest first, and gives the problem of each one that cannot be restored', withData(async ({ base, manage }) => {
-    const manager = manage()
-    assert.deepEqual(await manager.listBackups(), [])
-    for (const name of ['b', 'a', 'c', 'd']) await manager.backup(name)
-    await mkdir(join(base, 'backups', 'foreign'))
-    await unlink(join(base, 'backups', 'c', 'manifest.json'))
-    await writeFile(join(base, 'backups', 'd', 'manifest.json'), '{')
-    const list = await manager.listBackups()
-    assert.deepEqual(list.filter(({ complete }) => complete).map(({ name }) => name), ['b', 'a'])
-    assert.deepEqual(list.filter(({ problem }) => problem).map(({ name }) => name).sort(), ['c', 'd', 'foreign'])
-    for (const one of list) assert.equal(one.path, join(base, 'backups', one.name))
-    const { size, files, created } = list.find(({ name }) => name === 'a')!
-    assert.ok(size > 1_000 && files > 5 && Math.abs(created! - Date.now()) < 600_000)
-  }))
 
   test('is verified by reading all of it, beside writers and a running backup', withData(async ({ base, manage, open }) => {
     const manager = manage()
@@ -266,6 +249,23 @@ describe('the list of backups', () => {
     assert.equal((await caught(manager.restore('one'))).code, 'CORRUPT_DATA')
     assert.equal((await caught(manager.verifyBackup('none'))).code, 'NOT_FOUND')
     assert.equal((await caught(manager.verifyBackup(''))).code, 'INVALID_ARGUMENT')
+  }))
+})
+
+describe('the list of backups', () => {
+  test('is sorted oldest first, and gives the problem of each one that cannot be restored', withData(async ({ base, manage }) => {
+    const manager = manage()
+    assert.deepEqual(await manager.listBackups(), [])
+    for (const name of ['b', 'a', 'c', 'd']) await manager.backup(name)
+    await mkdir(join(base, 'backups', 'foreign'))
+    await unlink(join(base, 'backups', 'c', 'manifest.json'))
+    await writeFile(join(base, 'backups', 'd', 'manifest.json'), '{')
+    const list = await manager.listBackups()
+    assert.deepEqual(list.filter(({ complete }) => complete).map(({ name }) => name), ['b', 'a'])
+    assert.deepEqual(list.filter(({ problem }) => problem).map(({ name }) => name).sort(), ['c', 'd', 'foreign'])
+    for (const one of list) assert.equal(one.path, join(base, 'backups', one.name))
+    const { size, files, created } = list.find(({ name }) => name === 'a')!
+    assert.ok(size > 1_000 && files > 5 && Math.abs(created! - Date.now()) < 600_000)
   }))
 
   test('is pruned to `keep`: the oldest first, and only complete ones', withData(async ({ base, manage }) => {
