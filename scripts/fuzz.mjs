@@ -47,6 +47,6 @@ await main(async () => {
     }
     return
   }
-  const args = ['test', '--test', 'fuzzing', '--', '--nocapture']
+  const args = ['test', '--test', 'fuzzing', 'random', '--', '--nocapture']
   await show('cargo', args, { FUZZ_TARGET: target, FUZZ_MINUTES: String(minutes) })
 })

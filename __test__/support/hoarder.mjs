@@ -31,7 +31,7 @@ class Notes extends BaseStorage {
 }
 
 async function readAgainAndAgain(reads) {
-  for (let round = 0; round < 4; round++) for (const read of reads) await read()
+  for (let round = 0; round < 3; round++) for (const read of reads) await read()
 }
 
 async function newFiles(basePath) {

@@ -1,10 +1,11 @@
-//! Flips each bit: it is harmless, or refused with everything as before.
+//! Flipped bits: each is harmless, or refused with everything as before.
 
 use std::path::Path;
 
 use octoprompt_storage::engine::backup::verify_backup;
 use octoprompt_storage::engine::fs::SimFs;
 
+use crate::crashes::more;
 use crate::reached::reached;
 use crate::world::{Process, Seen, image, machine, to_the_end};
 
@@ -31,13 +32,15 @@ fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
 
 const REFUSALS: [&str; 2] = ["CORRUPT_DATA", "UNSUPPORTED_FORMAT"];
 
+/// An ordinary run flips every third bit, and thereby each of a byte.
 #[test]
-fn every_flipped_bit_in_a_backup_is_harmless_or_found_and_refused() {
+fn a_flipped_bit_in_a_backup_is_harmless_or_found_and_refused() {
+    let step = if more() > 1 { 1 } else { 3 };
     let (fs, before, after) = backed_up();
     let snapshot = fs.snapshot();
     let (mut bits, mut refused) = (0, 0);
     for (path, bytes) in image(&fs, "/base/backups/one") {
-        for bit in 0..bytes.len() * 8 {
+        for bit in (0..bytes.len() * 8).step_by(step) {
             let fs = snapshot.kill();
             fs.write_file(&path, &flipped(&bytes, bit));
             let mut process = Process::start(&fs);
@@ -57,7 +60,7 @@ fn every_flipped_bit_in_a_backup_is_harmless_or_found_and_refused() {
         }
     }
     reached("a flipped bit of a backup", format!("{bits} bits, {refused} refused"));
-    assert!(bits > 15_000 && refused > 15_000, "{bits} bits, {refused} refused");
+    assert!(bits > 5000 && refused > 5000, "{bits} bits, {refused} refused");
 }
 
 /// A machine on which a restore (or, with `migration`, a migration) died after its intent was durable.

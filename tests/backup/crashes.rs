@@ -285,7 +285,7 @@ fn is_pending(fs: &SimFs) -> bool {
 }
 
 /// By how much to multiply the states of an ordinary run.
-fn more() -> usize {
+pub fn more() -> usize {
     let all: Option<usize> = std::env::var("CRASH_STATES").ok().and_then(|count| count.parse().ok());
     (all.unwrap_or(0) / 20_000).max(1)
 }
@@ -304,22 +304,22 @@ fn a_crash_during_a_backup_leaves_a_whole_backup_or_none_and_the_data_unchanged(
 
 #[test]
 fn a_crash_during_a_restore_leaves_all_of_it_or_none() {
-    every_crash(&RESTORE, 8, 100, 5000);
+    every_crash(&RESTORE, 3, 100, 2000);
 }
 
 #[test]
 fn a_crash_during_a_restore_under_open_storages_leaves_all_of_it_or_none() {
-    every_crash(&RESTORE_OPEN, 2, 200, 3000);
+    every_crash(&RESTORE_OPEN, 1, 200, 1500);
 }
 
 #[test]
 fn a_crash_during_a_failing_migration_leaves_none_of_it() {
-    every_crash(&FAILURE, 4, 300, 4000);
+    every_crash(&FAILURE, 2, 300, 2000);
 }
 
 #[test]
 fn a_crash_during_a_migration_leaves_all_of_it_or_none() {
-    every_crash(&SUCCESS, 4, 300, 4000);
+    every_crash(&SUCCESS, 2, 300, 2000);
 }
 
 /// Returns the number of calls after which a new process is in the middle of making a backup.

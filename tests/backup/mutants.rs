@@ -6,7 +6,7 @@ use crate::crashes::{BACKUP, RESTORE, SUCCESS, Workload, explore};
 use crate::reached::reached;
 
 fn is_caught(mutant: Mutant, workload: &Workload) {
-    let problem = explore(workload, Some(mutant), 8, 1000).expect_err("the wrong variant is caught");
+    let problem = explore(workload, Some(mutant), 4, 1000).expect_err("the wrong variant is caught");
     println!("{mutant:?}: {problem}");
     reached("a wrong protocol caught", "1 mutant");
 }

@@ -15,7 +15,7 @@ const FRESH: u64 = 100;
 
 /// One state in this many is followed through another power loss, a checkpoint and a third power loss. By then it no longer
 /// matters where the state came from.
-const FOLLOWED: u64 = 3;
+const FOLLOWED: u64 = 8;
 
 /// Checks everything that is promised of the machine after a crash: the database opens to one of the allowed states of the
 /// history, and to the same state a second time, and is sound; ten more writes work; in one of [`FOLLOWED`] states, these

@@ -244,7 +244,7 @@ fn filling_and_rebuilding_an_index_survives_every_crash() {
         Op::Reopen,
         Op::Add(1, 3),
     ];
-    explore(&ops, wanted(64), 240);
+    explore(&ops, wanted(20), 240);
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn dropping_and_recreating_an_index_survives_every_crash() {
         Op::Checkpoint,
         Op::Create("a"),
     ];
-    explore(&ops, wanted(64), 350);
+    explore(&ops, wanted(20), 350);
 }
 
 /// The damaged file must not come back in the place of what was written anew.

@@ -1,5 +1,7 @@
 //! Wrong variants of the protocol: each must be caught by checks that the right variant passes.
 
+use std::sync::OnceLock;
+
 use octoprompt_storage::engine::fs::{Call, Extreme, Fault, Repeat};
 use octoprompt_storage::engine::{Durability, Mutant};
 
@@ -33,10 +35,22 @@ fn crashed(workloads: &[&[Op]], mutant: Option<Mutant>) -> Vec<String> {
     explorer.violations
 }
 
-fn is_caught_by_crashes(mutant: Mutant, workloads: &[&[Op]]) {
-    let right = crashed(workloads, None);
+/// Workloads on which mutants are tried, once the right protocol has passed them.
+struct Workloads {
+    of: &'static [&'static [Op]],
+    right: OnceLock<Vec<String>>,
+}
+
+impl Workloads {
+    const fn new(of: &'static [&'static [Op]]) -> Workloads {
+        Workloads { of, right: OnceLock::new() }
+    }
+}
+
+fn is_caught_by_crashes(mutant: Mutant, workloads: &Workloads) {
+    let right = workloads.right.get_or_init(|| crashed(workloads.of, None));
     assert!(right.is_empty(), "the right protocol fails: {}", right[0]);
-    let wrong = crashed(workloads, Some(mutant));
+    let wrong = crashed(workloads.of, Some(mutant));
     assert!(!wrong.is_empty(), "{mutant:?} is not caught");
     caught(mutant, &wrong[0]);
 }
@@ -47,39 +61,48 @@ fn caught(mutant: Mutant, problem: &str) {
     reached("a wrong protocol caught", "1 mutant");
 }
 
-const CHECKPOINTS: &[&[Op]] =
-    &[&[Op::Put, Op::Checkpoint, Op::Both, Op::Checkpoint, Op::Put], &[Op::Nested, Op::Checkpoint, Op::Put]];
+static CHECKPOINTS: Workloads = Workloads::new(&[
+    &[Op::Put, Op::Checkpoint, Op::Both, Op::Checkpoint, Op::Put],
+    &[Op::Nested, Op::Checkpoint, Op::Put],
+]);
 
 #[test]
 fn a_new_journal_without_a_directory_sync_is_caught() {
-    is_caught_by_crashes(Mutant::NewJournalWithoutDirectorySync, CHECKPOINTS);
+    is_caught_by_crashes(Mutant::NewJournalWithoutDirectorySync, &CHECKPOINTS);
 }
 
 #[test]
 fn dropping_a_journal_before_the_renames_are_durable_is_caught() {
-    let workloads: &[&[Op]] =
-        &[&[Op::Put, Op::Checkpoint, Op::Both, Op::Checkpoint, Op::Put, Op::Checkpoint, Op::Both]];
-    is_caught_by_crashes(Mutant::DropJournalBeforeDirectorySync, workloads);
+    let workloads = Workloads::new(&[&[
+        Op::Put,
+        Op::Checkpoint,
+        Op::Both,
+        Op::Checkpoint,
+        Op::Put,
+        Op::Checkpoint,
+        Op::Both,
+    ]]);
+    is_caught_by_crashes(Mutant::DropJournalBeforeDirectorySync, &workloads);
 }
 
 #[test]
 fn renaming_a_snapshot_before_it_is_synced_is_caught() {
-    is_caught_by_crashes(Mutant::RenameBeforeSync, CHECKPOINTS);
+    is_caught_by_crashes(Mutant::RenameBeforeSync, &CHECKPOINTS);
 }
 
 #[test]
 fn resetting_a_journal_in_place_is_caught() {
-    is_caught_by_crashes(Mutant::JournalResetInPlace, CHECKPOINTS);
+    is_caught_by_crashes(Mutant::JournalResetInPlace, &CHECKPOINTS);
 }
 
 #[test]
 fn trusting_a_stale_index_checkpoint_is_caught() {
-    is_caught_by_crashes(Mutant::TrustStaleIndexCheckpoint, CHECKPOINTS);
+    is_caught_by_crashes(Mutant::TrustStaleIndexCheckpoint, &CHECKPOINTS);
 }
 
 #[test]
 fn a_line_written_before_its_document_file_is_durable_is_caught() {
-    is_caught_by_crashes(Mutant::LineBeforeDocumentFile, &[&[Op::Large, Op::Put]]);
+    is_caught_by_crashes(Mutant::LineBeforeDocumentFile, &Workloads::new(&[&[Op::Large, Op::Put]]));
 }
 
 #[test]

@@ -1,15 +1,17 @@
 //! The database under test, and what a process sees of it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use octoprompt_storage::engine::document::DocumentId;
 use octoprompt_storage::engine::fs::{Extreme, SimFs, Snapshot};
 use octoprompt_storage::engine::index::{IndexConfig, IndexKey, IndexType};
 use octoprompt_storage::engine::{
-    CollectionSpec, Database, DatabaseOptions, DocumentFile, Error, Mutant, Part, Queryable, ReadOptions,
-    RoomOptions, WarningCode, json,
+    CollectionSpec, Database, DatabaseOptions, DocumentFile, Error, Mutant, Part, ReadOptions, RoomOptions,
+    WarningCode, json,
 };
 
 use crate::support::{by_name, spec_with};
@@ -133,24 +135,43 @@ pub fn try_observe(database: &Handle) -> Result<Result<Documents, String>, Error
         }
         let of_collection = documents.range((collection, 0)..(collection + 1, 0));
         let versions: BTreeMap<u64, u32> = of_collection.map(|(key, &version)| (key.1, version)).collect();
-        let names =
-            (0..NAMES).map(|name| ("name", IndexKey::text(&format!("n{name}")), named(&versions, name)));
-        let numbers = versions.values().map(|&version| {
-            let same = versions.iter().filter(|(_, other)| **other == version);
-            ("version", version_key(version), same.map(|(&id, _)| id).collect())
-        });
-        for (index, key, expected) in names.chain(numbers) {
-            let choose = |query: &Queryable<'_>| Ok(query.index(index)?.find(&key));
-            let heads = database.select(&spec(collection), Part::Head, READ, choose)?;
-            let found: Vec<u64> = heads.iter().filter_map(|head| number(head, "id")).collect();
-            if found != expected {
-                return Ok(Err(format!(
-                    "the index {index} of {path} has {found:?} under {key}: not what a scan finds"
-                )));
-            }
+        if let Some(problem) = compare_indexes(database, collection, &versions)? {
+            return Ok(Err(problem));
         }
     }
     Ok(Ok(documents))
+}
+
+/// Compares the answers of both indexes, all of one moment, with what a scan found.
+fn compare_indexes(
+    database: &Handle,
+    collection: usize,
+    versions: &BTreeMap<u64, u32>,
+) -> Result<Option<String>, Error> {
+    let names = (0..NAMES).map(|name| ("name", IndexKey::text(&format!("n{name}")), named(versions, name)));
+    let numbers = versions.values().map(|&version| {
+        let same = versions.iter().filter(|(_, other)| **other == version);
+        ("version", version_key(version), same.map(|(&id, _)| id).collect())
+    });
+    let expected: Vec<(&str, IndexKey, Vec<DocumentId>)> = names
+        .chain(numbers)
+        .map(|(index, key, ids)| (index, key, ids.into_iter().map(DocumentId::from).collect()))
+        .collect();
+    let problem = Cell::new(None);
+    database.select(&spec(collection), Part::Head, READ, |query| {
+        problem.set(None);
+        for (index, key, expected) in &expected {
+            let found = query.index(index)?.find(key);
+            if found != *expected {
+                problem.set(Some(format!(
+                    "the index {index} of {} has {found:?} under {key}: not what a scan finds",
+                    PATHS[collection]
+                )));
+            }
+        }
+        Ok(Vec::new())
+    })?;
+    Ok(problem.take())
 }
 
 /// Returns the ids of the documents that have this name.

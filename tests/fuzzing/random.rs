@@ -1,14 +1,11 @@
-//! Fuzzing without instrumentation: inputs of the corpora, changed at random. On request, for as long as desired:
-//! `FUZZ_TARGET=journal FUZZ_MINUTES=5 cargo test --test fuzzing -- --nocapture`.
+//! Inputs of the corpora, changed at random. On request, for as long as desired:
+//! `FUZZ_TARGET=journal FUZZ_MINUTES=5 cargo test --test fuzzing random -- --nocapture`.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-#[path = "support/corpora.rs"]
-mod corpora;
-
-use corpora::{corpus, folder, targets};
+use crate::corpora::{ALL, corpus, folder, on_targets};
 
 /// How many inputs a target gets however short the time is.
 const LEAST: u64 = 200;
@@ -79,18 +76,15 @@ fn changed(random: &mut Random, mut bytes: Vec<u8>, other: &[u8]) -> Vec<u8> {
 
 #[test]
 fn inputs_changed_at_random_pass_their_fuzz_targets() {
-    let wanted = std::env::var("FUZZ_TARGET").unwrap_or_else(|_| "all".into());
+    let wanted = std::env::var("FUZZ_TARGET").unwrap_or_else(|_| ALL.into());
     let minutes: Option<f64> =
         std::env::var("FUZZ_MINUTES").ok().map(|minutes| minutes.parse().expect("a number of minutes"));
-    let targets: Vec<_> = targets().filter(|(target, _)| wanted == "all" || *target == wanted).collect();
-    assert!(!targets.is_empty(), "there is no target {wanted}");
     // Every ordinary run draws the same inputs.
     let seed = minutes.map_or(1, |_| UNIX_EPOCH.elapsed().map_or(1, |time| time.as_nanos() as u64 | 1));
-    let mut random = Random(seed);
     println!("seed {seed}");
-    for &(target, run) in &targets {
-        let end =
-            Instant::now() + Duration::from_secs_f64(minutes.unwrap_or(0.0) * 60.0 / targets.len() as f64);
+    let end = Instant::now() + Duration::from_secs_f64(minutes.unwrap_or(0.0) * 60.0);
+    on_targets(&wanted, |target, run| {
+        let mut random = Random(seed);
         let inputs = corpus(target);
         let mut runs = 0_u64;
         while runs < LEAST || Instant::now() < end {
@@ -107,5 +101,5 @@ fn inputs_changed_at_random_pass_their_fuzz_targets() {
             }
         }
         println!("{target}: {runs} runs");
-    }
+    });
 }
