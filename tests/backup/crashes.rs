@@ -241,9 +241,13 @@ pub fn explore(
         let image = fs.snapshot();
         let found = sound(&fs, &run, moment.stage).map_err(|problem| named(&fs, problem))?;
         let worst = |moment: &Snapshot| vec![moment.power_loss(&mut Extreme::Nothing)];
-        // Between the ends of an undivided stage, the pending moments hardly differ.
-        let sampled = moment.stage == Stage::Either || at.is_multiple_of(6);
-        if sampled && is_pending(&image.kill()) {
+        // Neighbouring moments hardly differ, least of all between the ends of an undivided stage.
+        let every = match moment.stage {
+            _ if more() > 1 => 1,
+            Stage::Either => 5,
+            Stage::Before | Stage::After => 12,
+        };
+        if at.is_multiple_of(every) && is_pending(&image.kill()) {
             let more = again(&image.kill(), &run, (moment.stage, &found), worst);
             checked += more.map_err(|problem| named(&fs, problem))?;
         }
@@ -290,7 +294,7 @@ pub fn more() -> usize {
     (all.unwrap_or(0) / 20_000).max(1)
 }
 
-fn every_crash(workload: &Workload, limit: usize, nested: usize, least: usize) {
+pub fn every_crash(workload: &Workload, limit: usize, nested: usize, least: usize) {
     let checked = explore(workload, None, limit * more(), nested.div_ceil(more()))
         .unwrap_or_else(|problem| panic!("{problem}"));
     reached("a crash inside backup, restore or migration", format!("{checked} states"));

@@ -44,20 +44,19 @@ fn outcome(workload: &Workload, fs: &SimFs) -> Seen {
     see(&twin).expect("readable")
 }
 
+/// Lets the first call fail that this fault can hit, from this one on. Returns which it was; `None` if there was none.
 fn one_fault(
     workload: &Workload,
     fs: &SimFs,
     call: u64,
     fault: Fault,
     (before, after): (&Seen, &Seen),
-) -> std::result::Result<bool, String> {
+) -> std::result::Result<Option<u64>, String> {
     let fs = fs.snapshot().kill();
     let mut process = Process::start(&fs);
-    process.fs.fail_at(call, fault, Repeat::Once);
+    process.fs.fail_from(call, fault, Repeat::Once);
     let result = run(&mut process, workload);
-    if process.fs.faults() == 0 {
-        return Ok(false);
-    }
+    let Some(failed) = process.fs.first_fault() else { return Ok(None) };
     process.fs.heal();
     if let Err(error) = &result
         && !matches!(error.code(), "IO_ERROR" | "CORRUPT_DATA" | "CONFLICT")
@@ -76,7 +75,7 @@ fn one_fault(
         }
     }
     same_process(process, &fs, before, after)?;
-    Ok(true)
+    Ok(Some(failed))
 }
 
 /// The process continues: it sees one of the two states, and what it writes stays or is refused.
@@ -108,25 +107,16 @@ fn same_process(
 pub fn every_call(workload: &Workload, fault: Fault) {
     let fs = prepared(workload);
     let (before, after) = (see(&fs.snapshot().kill()).expect("readable"), outcome(workload, &fs));
-    let mut call = 0;
-    let mut failed = 0;
-    loop {
-        call += 1;
-        let named = |problem| panic!("{} with {fault:?} at call {call}: {problem}", workload.name);
-        match one_fault(workload, &fs, call, fault, (&before, &after)).unwrap_or_else(named) {
-            true => failed += 1,
-            // This fault does not apply to the call, or there are no more calls.
-            false
-                if Process::start(&fs.snapshot().kill()).calls_of(|process| run(process, workload))
-                    < call =>
-            {
-                break;
-            }
-            false => {}
-        }
+    let (mut call, mut runs) = (1, 0);
+    let named = |call, problem| panic!("{} with {fault:?} from call {call} on: {problem}", workload.name);
+    while let Some(failed) = one_fault(workload, &fs, call, fault, (&before, &after))
+        .unwrap_or_else(|problem| named(call, problem))
+    {
+        runs += 1;
+        call = failed + 1;
     }
-    reached("a file call of backup, restore or migration failing", format!("{failed} runs"));
-    assert!(failed > 20, "{failed}");
+    reached("a file call of backup, restore or migration failing", format!("{runs} runs"));
+    assert!(runs > 20, "{runs}");
 }
 
 #[test]

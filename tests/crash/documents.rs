@@ -60,7 +60,7 @@ fn documents_in_their_own_files_survive_a_second_power_loss_at_every_call() {
 fn documents_in_their_own_files_survive_a_failure_at_every_call() {
     let ops = [Op::Large, Op::Checkpoint, Op::Large, Op::Put, Op::Checkpoint];
     for fault in [Fault::Io, Fault::NoSpace { written: 9 }] {
-        every_call_of(&ops, fault, Repeat::Once, 100);
+        every_call_of(&ops, fault, Repeat::Once, 70);
     }
 }
 

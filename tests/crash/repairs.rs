@@ -108,7 +108,7 @@ fn a_repair_can_be_repeated_after_a_failure_of_any_call() {
             ] {
                 runs += 1;
                 let fs = image.kill();
-                fs.fail_at(call, fault, repeat);
+                fs.fail_from(call, fault, repeat);
                 if let Err(error) = repair(&fs.handle(), Path::new(DIRECTORY), no_wait()) {
                     assert_eq!(error.code(), "IO_ERROR", "{what}, {fault:?} at call {call}: {error}");
                 }

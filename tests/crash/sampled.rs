@@ -41,12 +41,12 @@ fn sample(first_seed: u64, disks: usize) {
 
 #[test]
 fn long_workloads_of_even_seeds_survive_power_losses() {
-    sample(0, wanted(36_000));
+    sample(0, wanted(40_000));
 }
 
 #[test]
 fn long_workloads_of_odd_seeds_survive_power_losses() {
-    sample(1, wanted(36_000));
+    sample(1, wanted(40_000));
 }
 
 /// The seed is `CRASH_SEED`, to repeat a failure, or else the first one.

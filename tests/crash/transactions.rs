@@ -178,7 +178,7 @@ fn fails(call: u64, number: usize, repeat: Repeat) -> Result<bool, String> {
     }
     let batch = changes(&mut run, number);
     let before = run.fs.faults();
-    run.fs.fail_at(run.fs.calls() + call, Fault::Io, repeat);
+    run.fs.fail_from(run.fs.calls() + call, Fault::Io, repeat);
     let database = run.handle()?;
     let result = steps(database, &batch).and_then(|transaction| commit(database, &transaction));
     let failed = run.fs.faults() > before;

@@ -254,47 +254,48 @@ fn a_crash_anywhere_in_a_rollback_leaves_each_migration_applied_or_not_at_all() 
 }
 
 /// Fails every call of a run in turn, once. The process continues, and another one follows it.
+fn fail_everywhere(fault: Fault, least: usize) {
+    let (mut runs, mut not_undone) = (0, 0);
+    let mut next = 1;
+    loop {
+        let fs = machine();
+        let process = Process::start(&fs);
+        process.fs.fail_from(next, fault, Repeat::Once);
+        let mut done = 0;
+        let result = process.migrate(&Goal::Latest, || done += 1);
+        let Some(call) = process.fs.first_fault() else { break };
+        next = call + 1;
+        process.fs.heal();
+        let outcome = result.as_ref().err().map(Error::outcome);
+        let code = result.map_err(|error| error.code());
+        // A caller that is told that nothing changed may try again at once.
+        let is_undone = code != Err("MIGRATION_FAILED");
+        assert!(is_undone || outcome == Some(Outcome::Unknown), "{fault:?} at call {call}: {code:?}");
+        not_undone += usize::from(!is_undone);
+        assert!(
+            matches!(code, Err("IO_ERROR" | "INVALID_ARGUMENT" | "MIGRATION_FAILED")),
+            "{fault:?} at call {call}: {code:?}"
+        );
+        drop(process);
+        for left in [fs.kill(), fs.power_loss(&mut Extreme::Nothing)] {
+            // A success that could not be made final may be on disk anyway.
+            if let Err(problem) = check(&left, done, VERSIONS.len().min(done + 1), &Goal::Latest) {
+                panic!("{fault:?} at call {call}, {done} done, {code:?}: {problem}");
+            }
+        }
+        runs += 1;
+    }
+    reached("a file call of backup, restore or migration failing", format!("{runs} runs"));
+    assert!(runs > least, "{runs} runs");
+    assert!(not_undone > 0);
+}
+
 #[test]
 fn a_failed_call_in_a_run_leaves_each_migration_fully_applied_or_not_at_all() {
-    let (mut runs, mut not_undone) = (0, 0);
-    for fault in [Fault::Io, Fault::NoSpace { written: 7 }] {
-        let mut call = 0;
-        loop {
-            call += 1;
-            let fs = machine();
-            let process = Process::start(&fs);
-            let failing = process.fs.calls() + call;
-            process.fs.fail_at(failing, fault, Repeat::Once);
-            let mut done = 0;
-            let result = process.migrate(&Goal::Latest, || done += 1);
-            if process.fs.calls() < failing {
-                break;
-            }
-            if process.fs.faults() == 0 {
-                // This fault does not apply to the call.
-                continue;
-            }
-            process.fs.heal();
-            let outcome = result.as_ref().err().map(Error::outcome);
-            let code = result.map_err(|error| error.code());
-            // A caller that is told that nothing changed may try again at once.
-            let is_undone = code != Err("MIGRATION_FAILED");
-            assert!(is_undone || outcome == Some(Outcome::Unknown), "{fault:?} at call {call}: {code:?}");
-            not_undone += usize::from(!is_undone);
-            assert!(
-                matches!(code, Err("IO_ERROR" | "INVALID_ARGUMENT" | "MIGRATION_FAILED")),
-                "{fault:?} at call {call}: {code:?}"
-            );
-            drop(process);
-            for left in [fs.kill(), fs.power_loss(&mut Extreme::Nothing)] {
-                // A success that could not be made final may be on disk anyway.
-                if let Err(problem) = check(&left, done, VERSIONS.len().min(done + 1), &Goal::Latest) {
-                    panic!("{fault:?} at call {call}, {done} done, {code:?}: {problem}");
-                }
-            }
-            runs += 1;
-        }
-    }
-    assert!(runs > 300, "{runs} runs");
-    assert!(not_undone > 0);
+    fail_everywhere(Fault::Io, 200);
+}
+
+#[test]
+fn a_full_disk_in_a_run_leaves_each_migration_fully_applied_or_not_at_all() {
+    fail_everywhere(Fault::NoSpace { written: 7 }, 100);
 }

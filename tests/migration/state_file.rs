@@ -229,7 +229,7 @@ fn a_failed_save_leaves_a_whole_state_and_the_next_one_succeeds() {
         for call in 1..30 {
             let fs = machine();
             file(&fs).save(&state(None)).expect("saves");
-            fs.fail_at(fs.calls() + call, fault, Repeat::Once);
+            fs.fail_from(fs.calls() + call, fault, Repeat::Once);
             let failed = file(&fs).save(&state(Some("no"))).is_err();
             fs.heal();
             let found = file(&fs).load().expect("loads");

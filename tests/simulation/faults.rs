@@ -16,7 +16,7 @@ fn is_write(call: &Call) -> bool {
 fn a_one_time_fault_hits_only_its_call() {
     let fs = machine();
     fs.write_file("/d/f", b"");
-    fs.fail_at(2, Fault::Io, Repeat::Once);
+    fs.fail_from(2, Fault::Io, Repeat::Once);
     let file = open(&fs, "/d/f");
     assert_eq!(file.write_at(b"lost", 0).unwrap_err().raw_os_error(), cfg!(unix).then_some(5));
     assert_eq!(fs.read_file("/d/f").unwrap(), b"");
@@ -27,7 +27,7 @@ fn a_one_time_fault_hits_only_its_call() {
 #[test]
 fn a_permanent_fault_ends_when_it_is_healed() {
     let fs = machine();
-    fs.fail_at(1, Fault::Io, Repeat::Forever);
+    fs.fail_from(1, Fault::Io, Repeat::Forever);
     for _ in 0..3 {
         assert!(fs.list_dir(path("/d")).is_err());
     }
@@ -53,7 +53,7 @@ fn a_read_only_disk_allows_only_reads_and_locks() {
     let fs = machine();
     fs.write_file("/d/f", b"x");
     fs.write_file("/d/lock", b"");
-    fs.fail_at(1, Fault::ReadOnly, Repeat::Forever);
+    fs.fail_from(1, Fault::ReadOnly, Repeat::Forever);
     let open = |mode| fs.open(path("/d/f"), mode).map(drop).map_err(|error| error.kind());
     assert_eq!(open(OpenMode::Read), Ok(()));
     assert_eq!(open(OpenMode::ReadWrite), Err(ErrorKind::ReadOnlyFilesystem));

@@ -88,15 +88,22 @@ pub(super) struct Rule {
     pub fault: Fault,
     pub repeat: Repeat,
     pub hits: u64,
+    /// The first call that it made fail.
+    pub first: Option<u64>,
 }
 
 impl Rule {
+    pub fn new(when: Condition, fault: Fault, repeat: Repeat) -> Rule {
+        Rule { when, fault, repeat, hits: 0, first: None }
+    }
+
     pub fn hit(&mut self, number: u64, call: &Call, exists: bool) -> Option<Fault> {
         let spent = self.repeat == Repeat::Once && self.hits > 0;
         if spent || !(self.when)(number, call) || !self.fault.can_hit(call, exists) {
             return None;
         }
         self.hits += 1;
+        self.first.get_or_insert(number);
         Some(match self.fault {
             // A full disk takes a few bytes once, then none.
             Fault::NoSpace { .. } if self.hits > 1 => Fault::NoSpace { written: 0 },

@@ -105,20 +105,17 @@ impl SimFs {
         self.machine.with(|inner| inner.log.clone())
     }
 
-    /// Makes this call of this process fail (the first is 1) and, with [`Repeat::Forever`], all later ones that the fault
-    /// can hit.
-    pub fn fail_at(&self, call: u64, fault: Fault, repeat: Repeat) {
-        let when = move |number: u64, _: &Call| match repeat {
-            Repeat::Once => number == call,
-            Repeat::Forever => number >= call,
-        };
-        self.own(|process| process.rules.push(Rule { when: Box::new(when), fault, repeat, hits: 0 }));
+    /// Makes the first call of this process that the fault can hit fail, from this one on (the first of all is 1), or, with
+    /// [`Repeat::Forever`], all of these.
+    pub fn fail_from(&self, call: u64, fault: Fault, repeat: Repeat) {
+        let when = move |number: u64, _: &Call| number >= call;
+        self.own(|process| process.rules.push(Rule::new(Box::new(when), fault, repeat)));
     }
 
     /// Makes the first call of this process that fits fail, or every one.
     pub fn fail_when(&self, fits: impl Fn(&Call) -> bool + Send + 'static, fault: Fault, repeat: Repeat) {
         let when = Box::new(move |_: u64, call: &Call| fits(call));
-        self.own(|process| process.rules.push(Rule { when, fault, repeat, hits: 0 }));
+        self.own(|process| process.rules.push(Rule::new(when, fault, repeat)));
     }
 
     /// Runs `act` just before the first call of this process that fits. The call waits for it, with all the locks that its
@@ -130,6 +127,11 @@ impl SimFs {
     /// How many calls have been made to fail since [`SimFs::heal`].
     pub fn faults(&self) -> u64 {
         self.own(|process| process.rules.iter().map(|rule| rule.hits).sum())
+    }
+
+    /// The first call of this process that failed; `None` if none did.
+    pub fn first_fault(&self) -> Option<u64> {
+        self.own(|process| process.rules.iter().filter_map(|rule| rule.first).min())
     }
 
     /// Clears all faults.
