@@ -1,6 +1,5 @@
 //! The database under test, and what a process sees of it.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -157,21 +156,18 @@ fn compare_indexes(
         .chain(numbers)
         .map(|(index, key, ids)| (index, key, ids.into_iter().map(DocumentId::from).collect()))
         .collect();
-    let problem = Cell::new(None);
-    database.select(&spec(collection), Part::Head, READ, |query| {
-        problem.set(None);
+    database.query(&spec(collection), READ, |query| {
         for (index, key, expected) in &expected {
             let found = query.index(index)?.find(key);
             if found != *expected {
-                problem.set(Some(format!(
-                    "the index {index} of {} has {found:?} under {key}: not what a scan finds",
-                    PATHS[collection]
+                let path = PATHS[collection];
+                return Ok(Some(format!(
+                    "the index {index} of {path} has {found:?} under {key}: not what a scan finds"
                 )));
             }
         }
-        Ok(Vec::new())
-    })?;
-    Ok(problem.take())
+        Ok(None)
+    })?
 }
 
 /// Returns the ids of the documents that have this name.
