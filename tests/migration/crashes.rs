@@ -292,10 +292,10 @@ fn fail_everywhere(fault: Fault, least: usize) {
 
 #[test]
 fn a_failed_call_in_a_run_leaves_each_migration_fully_applied_or_not_at_all() {
-    fail_everywhere(Fault::Io, 200);
+    fail_everywhere(Fault::Io, 1500);
 }
 
 #[test]
 fn a_full_disk_in_a_run_leaves_each_migration_fully_applied_or_not_at_all() {
-    fail_everywhere(Fault::NoSpace { written: 7 }, 100);
+    fail_everywhere(Fault::NoSpace { written: 7 }, 300);
 }
